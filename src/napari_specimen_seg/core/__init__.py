@@ -1,0 +1,1 @@
+"""Arrays and tables: everything that needs neither torch, napari nor Qt."""

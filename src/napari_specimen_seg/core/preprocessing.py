@@ -1,0 +1,527 @@
+"""The only code that scales, normalises, resizes or pads a picture for a network.
+
+Training and prediction, dock and command line all call this module, so that a network meets in use
+exactly what it met in training. Two decisions are made once per picture and never per tile: the range
+of values (`Preprocessing.value_range`) and the geometry (`Preprocessing.plan`).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from .errors import ImageError, SpecimenWarning
+from .image import SpecimenImage
+
+Side = Annotated[int, Field(ge=16, le=16384)]
+Fraction = Annotated[float, Field(ge=0.0, le=100.0)]
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue in brightness (ITU-R BT.601), as Pillow's mode L uses them."""
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ByDtype(_Stored):
+    """Full range of the number type: 0-255, 0-65535; floats are taken as 0 to 1 as they are."""
+
+    kind: Literal["dtype"] = "dtype"
+
+
+class ByPercentile(_Stored):
+    """Two percentiles of the whole picture become 0 and 1; for microscopy, which is often dim.
+
+    Parameters
+    ----------
+    low, high : float
+        Percentiles, 0 to 100; taken over all channels together, so that colours stay.
+    """
+
+    kind: Literal["percentile"] = "percentile"
+    low: Fraction = 1.0
+    high: Fraction = 99.8
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("the low percentile must be smaller than the high one")
+        return self
+
+
+class ByRange(_Stored):
+    """A fixed range of values becomes 0 to 1; for cameras with a known black and white level."""
+
+    kind: Literal["range"] = "range"
+    low: float = 0.0
+    high: float = 1.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError("the low value must be smaller than the high one")
+        return self
+
+
+class Tiles(_Stored):
+    """The picture meets the network at its own scale, in overlapping tiles.
+
+    Parameters
+    ----------
+    size : int
+        Side of a tile in pixels.
+    halo : int
+        How many pixels at the edge of a tile are computed but not used.
+    fitted : bool
+        Whether the side may be chosen to fit the picture. False for networks that look at the whole
+        tile (squeeze-and-excitation), which must see the size that they were trained with.
+    """
+
+    kind: Literal["tiles"] = "tiles"
+    size: Side = 512
+    halo: Annotated[int, Field(ge=0, le=1024)] = 32
+    fitted: bool = True
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if self.size <= 2 * self.halo:
+            raise ValueError("the halo leaves nothing of the tile")
+        return self
+
+
+class FixedResize(_Stored):
+    """The picture is stretched to one size, whatever its shape (as BGNN's fish traits do it)."""
+
+    kind: Literal["resize"] = "resize"
+    height: Side
+    width: Side
+
+
+class PadToSquare(_Stored):
+    """The picture is padded to a square and resized, so that nothing is cropped or stretched."""
+
+    kind: Literal["pad"] = "pad"
+    size: Side
+
+
+ValueRange = Annotated[ByDtype | ByPercentile | ByRange, Field(discriminator="kind")]
+Geometry = Annotated[Tiles | FixedResize | PadToSquare, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the picture lies in the array that the network sees, in that array's pixels.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the network's input.
+    top, left, height, width : int
+        The part that shows the picture; the rest is padding.
+    """
+
+    shape: tuple[int, int]
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Preprocessing(_Stored):
+    """How a picture becomes the input of a network. Stored in the model card.
+
+    Parameters
+    ----------
+    channels : {"rgb", "gray"} or int
+        What the network takes. Grey pictures are repeated for ``rgb``, colour ones are turned to
+        brightness for ``gray``; a number means exactly that many channels, taken as they are.
+    values : ByDtype, ByPercentile or ByRange
+        What becomes 0 and 1.
+    mean, std : tuple of float
+        Subtracted and divided by, per channel, after values are 0 to 1.
+    geometry : Tiles, FixedResize or PadToSquare
+        How the picture's size meets the network's.
+    """
+
+    channels: Literal["rgb", "gray"] | Annotated[int, Field(ge=1, le=64)] = "rgb"
+    values: ValueRange = ByDtype()
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    geometry: Geometry = Tiles()
+
+    @model_validator(mode="after")
+    def _one_mean_per_channel(self) -> Self:
+        if not len(self.mean) == len(self.std) == self.in_channels:
+            raise ValueError(f"mean and std must have {self.in_channels} numbers, one per channel")
+        if not all(math.isfinite(m) for m in self.mean) or not all(
+            s > 0 and math.isfinite(s) for s in self.std
+        ):
+            raise ValueError("mean must be finite, std must be positive")
+        return self
+
+    @property
+    def in_channels(self) -> int:
+        """How many channels the network takes."""
+        return (
+            {"rgb": 3, "gray": 1}.get(self.channels, 0) if isinstance(self.channels, str) else self.channels
+        )
+
+    # -- once per picture --------------------------------------------------------------------------
+
+    def value_range(
+        self, plane: NDArray[Any], *, name: str = "picture", bit_depth: int | None = None
+    ) -> tuple[float, float]:
+        """Return the two values of a plane that become 0 and 1.
+
+        Parameters
+        ----------
+        plane : array
+            (Y, X) or (Y, X, C): the whole picture, never a tile.
+        name : str
+            For messages.
+        bit_depth : int, optional
+            Bits in use where fewer than the type holds.
+
+        Returns
+        -------
+        (float, float)
+
+        Raises
+        ------
+        ImageError
+            If the picture is empty or has no finite value.
+
+        Warns
+        -----
+        SpecimenWarning
+            If some values are not finite, all are the same, or floats leave 0 to 1.
+        """
+        if 0 in plane.shape:
+            raise ImageError(f"{name}: the picture is empty (shape {plane.shape})")
+        lowest, highest = _extremes(plane, name)
+        if lowest == highest:
+            warnings.warn(f"{name}: every pixel has the same value", SpecimenWarning, stacklevel=2)
+        if isinstance(self.values, ByRange):
+            return self.values.low, self.values.high
+        if isinstance(self.values, ByPercentile):
+            return _percentiles(plane, self.values.low, self.values.high)
+        if plane.dtype == bool:
+            return 0.0, 1.0
+        if np.issubdtype(plane.dtype, np.integer):
+            return _integer_range(plane.dtype, bit_depth, lowest, name)
+        if lowest < 0 or highest > 1:
+            warnings.warn(
+                f"{name}: float values from {lowest:g} to {highest:g} are scaled to 0-1 by these extremes",
+                SpecimenWarning,
+                stacklevel=2,
+            )
+            return lowest, max(highest, np.nextafter(lowest, np.inf))
+        return 0.0, 1.0
+
+    def placement(self, height: int, width: int) -> Placement:
+        """Say where a picture of this size lies in the network's input.
+
+        Parameters
+        ----------
+        height, width : int
+            Of the picture.
+
+        Returns
+        -------
+        Placement
+            For tiles, the picture's own size at the top left.
+        """
+        match self.geometry:
+            case FixedResize(height=rows, width=columns):
+                return Placement((rows, columns), 0, 0, rows, columns)
+            case PadToSquare(size=size):
+                scale = size / max(height, width)
+                rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+                return Placement((size, size), (size - rows) // 2, (size - columns) // 2, rows, columns)
+            case _:
+                return Placement((height, width), 0, 0, height, width)
+
+    # -- per piece of a picture --------------------------------------------------------------------
+
+    def to_channels(self, piece: NDArray[Any], *, name: str = "picture") -> NDArray[Any]:
+        """Give a piece of a picture the channels that the network takes, values as they are.
+
+        Parameters
+        ----------
+        piece : array
+            (Y, X) or (Y, X, C).
+        name : str
+            For messages.
+
+        Returns
+        -------
+        array
+            (Y, X, in_channels), same type.
+
+        Raises
+        ------
+        ImageError
+            If it has a number of channels that cannot be meant.
+        """
+        if piece.ndim == 2:
+            piece = piece[..., None]
+        have, want = piece.shape[-1], self.in_channels
+        if isinstance(self.channels, int):
+            if have != want:
+                raise ImageError(f"{name}: the picture has {have} channels, the model takes {want}")
+            return piece
+        if have in (2, 4):  # grey or colour with transparency
+            piece, have = _on_white(piece), have - 1
+        if have not in (1, 3):
+            raise ImageError(
+                f"{name}: the picture has {have} channels, the model takes {self.channels}",
+                advice="Pick the channels to use, one or three of them.",
+            )
+        if have == want:
+            return piece
+        if want == 3:
+            return np.repeat(piece, 3, axis=-1)
+        gray = piece.astype(np.float32) @ LUMA
+        if np.issubdtype(piece.dtype, np.integer):
+            gray = np.rint(gray)
+        return gray.astype(piece.dtype)[..., None]
+
+    def normalise(self, piece: NDArray[Any], values: tuple[float, float]) -> NDArray[np.float32]:
+        """Turn values into what the network takes.
+
+        Parameters
+        ----------
+        piece : array
+            (Y, X, in_channels), from `to_channels` or `fit`.
+        values : (float, float)
+            From `value_range` of the whole picture.
+
+        Returns
+        -------
+        array
+            (in_channels, Y, X) float32, memory in channels-last order: ``((x - low) / (high - low) -
+            mean) / std``. Not finite values count as `low`; values outside percentiles are clipped.
+        """
+        low, high = values
+        span = (high - low) or 1.0
+        mean, std = np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64)
+        factor, shift = 1.0 / (span * std), -(low / span + mean) / std
+        if piece.dtype == np.uint8:
+            codes = np.arange(256, dtype=np.float64)[:, None]
+            if isinstance(self.values, ByPercentile):
+                codes = np.clip(codes, low, high)
+            table = (codes * factor + shift).astype(np.float32)
+            out = np.empty(piece.shape, np.float32)
+            for channel in range(piece.shape[-1]):
+                out[..., channel] = table[:, channel][piece[..., channel]]
+            return np.moveaxis(out, -1, 0)
+        wide = piece.dtype.itemsize > 4 or piece.dtype.kind in "iu"
+        work: NDArray[Any] = piece.astype(np.float64 if wide else np.float32)
+        if piece.dtype.kind == "f":
+            np.nan_to_num(work, copy=False, nan=low, posinf=high, neginf=low)
+        if isinstance(self.values, ByPercentile):
+            np.clip(work, low, high, out=work)
+        return np.moveaxis((work * factor + shift).astype(np.float32), -1, 0)
+
+    def fit(self, plane: NDArray[Any], values: tuple[float, float]) -> NDArray[np.float32]:
+        """Turn a whole picture into the input of a network with fixed resize or padding.
+
+        Parameters
+        ----------
+        plane : array
+            (Y, X) or (Y, X, C).
+        values : (float, float)
+            From `value_range`.
+
+        Returns
+        -------
+        array
+            (in_channels, height, width) float32; padding holds the network's zero, the mean colour.
+        """
+        plane = self.to_channels(plane)
+        place = self.placement(*plane.shape[:2])
+        inner = self.normalise(resize(plane, place.height, place.width), values)
+        if (place.height, place.width) == place.shape:
+            return inner
+        out = np.zeros((inner.shape[0], *place.shape), np.float32)
+        out[:, place.top : place.top + place.height, place.left : place.left + place.width] = inner
+        return out
+
+    def fit_labels(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Give labels the geometry that `fit` gives their picture; always nearest, padding is 0.
+
+        Parameters
+        ----------
+        labels : array
+            (Y, X) integers.
+
+        Returns
+        -------
+        array
+            (height, width), same type.
+        """
+        place = self.placement(*labels.shape)
+        inner = resize_nearest(labels, place.height, place.width)
+        if (place.height, place.width) == place.shape:
+            return inner
+        out = np.zeros(place.shape, labels.dtype)
+        out[place.top : place.top + place.height, place.left : place.left + place.width] = inner
+        return out
+
+    def unfit(self, answer: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+        """Bring labels of the network's size back to the picture's, nearest neighbour.
+
+        Parameters
+        ----------
+        answer : array
+            (height, width) of the network's input.
+        height, width : int
+            Of the picture.
+
+        Returns
+        -------
+        array
+            (height, width), same type.
+        """
+        place = self.placement(height, width)
+        inner = answer[place.top : place.top + place.height, place.left : place.left + place.width]
+        return resize_nearest(inner, height, width)
+
+
+def whole_range(
+    preprocessing: Preprocessing, image: SpecimenImage, plane: NDArray[Any]
+) -> tuple[float, float]:
+    """Return `Preprocessing.value_range` of one plane of `image`, after its channels are chosen."""
+    return preprocessing.value_range(plane, name=image.name, bit_depth=image.bit_depth)
+
+
+def resize(plane: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Resize bilinearly; shrinking averages over all pixels covered, so that thin parts stay.
+
+    Parameters
+    ----------
+    plane : array
+        (Y, X, C), any real type.
+    height, width : int
+        Wanted.
+
+    Returns
+    -------
+    array
+        (height, width, C); uint8 stays uint8, everything else becomes float32.
+    """
+    if plane.shape[:2] == (height, width):
+        return plane
+    mode = "L" if plane.dtype == np.uint8 else "F"
+    target = np.uint8 if plane.dtype == np.uint8 else np.float32
+    out = np.empty((height, width, plane.shape[-1]), target)
+    for channel in range(plane.shape[-1]):
+        layer = np.ascontiguousarray(plane[..., channel], target)
+        if target is np.float32 and not np.isfinite(layer).all():
+            layer = np.nan_to_num(layer)
+        picture = Image.frombuffer(mode, (layer.shape[1], layer.shape[0]), layer.tobytes(), "raw", mode, 0, 1)
+        out[..., channel] = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    return out
+
+
+def resize_nearest(labels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Resize (Y, X) by taking, for each new pixel, the old one under its centre.
+
+    Parameters
+    ----------
+    labels : array
+        (Y, X), any type.
+    height, width : int
+        Wanted.
+
+    Returns
+    -------
+    array
+        (height, width), same type, no new values.
+    """
+    if labels.shape == (height, width):
+        return labels
+    rows = (2 * np.arange(height) + 1) * labels.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * labels.shape[1] // (2 * width)
+    taken: NDArray[Any] = labels[rows[:, None], columns[None, :]]
+    return taken
+
+
+def _on_white(piece: NDArray[Any]) -> NDArray[Any]:
+    """Lay a picture with transparency (last channel) on white, the colour of paper."""
+    full = (
+        1.0 if piece.dtype.kind == "f" else 1.0 if piece.dtype == bool else float(np.iinfo(piece.dtype).max)
+    )
+    color, alpha = piece[..., :-1], piece[..., -1:]
+    if (alpha == full).all():
+        return color
+    share = alpha.astype(np.float32) / full
+    mixed = color.astype(np.float32) * share + full * (1.0 - share)
+    if piece.dtype.kind in "iu":
+        mixed = np.rint(mixed)
+    return mixed.astype(piece.dtype)
+
+
+def _extremes(plane: NDArray[Any], name: str) -> tuple[float, float]:
+    if plane.dtype.kind not in "biuf":
+        raise ImageError(f"{name}: pixels of type {plane.dtype} are not numbers that can be segmented")
+    if plane.dtype.kind != "f":
+        return float(plane.min()), float(plane.max())
+    finite = np.isfinite(plane)
+    if not finite.any():
+        raise ImageError(f"{name}: no pixel has a finite value (all are NaN or infinite)")
+    if not finite.all():
+        missing = plane.size - int(finite.sum())
+        warnings.warn(
+            f"{name}: {missing} values are NaN or infinite and count as the darkest",
+            SpecimenWarning,
+            stacklevel=3,
+        )
+        return float(plane[finite].min()), float(plane[finite].max())
+    return float(plane.min()), float(plane.max())
+
+
+def _integer_range(
+    dtype: np.dtype[Any], bit_depth: int | None, lowest: float, name: str
+) -> tuple[float, float]:
+    if lowest < 0:
+        warnings.warn(
+            f"{name}: values below zero; the full range of {dtype} is used", SpecimenWarning, stacklevel=3
+        )
+        return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+    if bit_depth is not None and 0 < bit_depth < 8 * dtype.itemsize:
+        return 0.0, float(2**bit_depth - 1)
+    if dtype.itemsize > 2:
+        warnings.warn(
+            f"{name}: the full range of {dtype} is used, which makes most pictures black; "
+            "convert to 16 bits or use a model that scales by percentiles",
+            SpecimenWarning,
+            stacklevel=3,
+        )
+    return 0.0, float(np.iinfo(dtype).max)
+
+
+def _percentiles(plane: NDArray[Any], low: float, high: float) -> tuple[float, float]:
+    """Return two percentiles of all finite values; exact, by a histogram for 8 and 16 bits."""
+    if plane.dtype == bool:
+        return 0.0, 1.0
+    if plane.dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
+        counts = np.zeros(np.iinfo(plane.dtype).max + 1, np.int64)
+        rows = max(1, (1 << 20) // max(1, plane[0].size))
+        for start in range(0, plane.shape[0], rows):  # bincount widens its input: keep that small
+            counts += np.bincount(plane[start : start + rows].ravel(), minlength=counts.size)
+        below = np.cumsum(counts)
+        ranks = np.array([low, high]) / 100 * (below[-1] - 1)
+        first, second = np.searchsorted(below, np.rint(ranks), side="right")
+    else:
+        finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane.ravel()
+        first, second = np.percentile(finite.astype(np.float64), [low, high], method="nearest")
+    return float(first), float(second)

@@ -1,0 +1,1 @@
+"""A network together with its card: building, storing, finding and running models."""
