@@ -236,10 +236,18 @@ class SpecimenLabels(_Calibrated):
         None where the file says nothing about classes.
     provenance : mapping
         What made these labels, as stored in the file; empty where unknown.
+    object_class : array, optional
+        Where the values number objects instead of naming classes: the class id of each object, by
+        object number, (largest number + 1,), 0 at 0. None where the values are class ids.
+    features : mapping
+        Further columns by name, each with one value per row of a table about the labels (napari's layer
+        features); empty where there are none.
     """
 
     class_map: ClassMap | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    object_class: NDArray[Any] | None = None
+    features: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +264,15 @@ class Prediction:
         What the ids mean.
     provenance : mapping
         Model, settings, versions and device that made it.
+    objects : array or None
+        Same shape, uint32: objects of one class numbered one by one, where that was asked for.
+    object_classes : array or None
+        Class id by object number; entry 0 is background.
     """
 
     labels: Array
     confidence: Array | None
     class_map: ClassMap
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    objects: Array | None = None
+    object_classes: Array | None = None
