@@ -1,0 +1,1 @@
+"""What napari sees: reader, writers, sample data and docks."""
