@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from napari_specimen_seg.core.errors import WriteError
-from napari_specimen_seg.core.files.atomic import atomic
+from napari_specimen_seg.core.files.atomic import atomic, remove_unfinished
 
 
 def names(folder: Path) -> list[str]:
@@ -116,3 +116,12 @@ def test_file_does_not_replace_folder(tmp_path):
     ):
         temporary.touch()
     assert names(tmp_path) == ["out"]
+
+
+def test_what_is_being_written_can_be_removed_at_once(tmp_path):
+    with pytest.raises(WriteError), atomic(tmp_path / "mask.tif") as temporary:
+        temporary.write_bytes(b"half")
+        remove_unfinished()
+        assert list(tmp_path.iterdir()) == []
+    remove_unfinished()
+    assert list(tmp_path.iterdir()) == []

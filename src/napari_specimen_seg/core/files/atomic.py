@@ -27,6 +27,8 @@ _CAUSES: dict[int, tuple[str, str]] = {
     errno.EFBIG: ("the disk cannot hold a file of this size", "Choose another disk."),
 }
 
+_unfinished: set[Path] = set()
+
 
 @contextmanager
 def atomic(path: str | PathLike[str], overwrite: bool = False) -> Iterator[Path]:
@@ -57,6 +59,7 @@ def atomic(path: str | PathLike[str], overwrite: bool = False) -> Iterator[Path]
         # Not derived from the target's stem: that may already be as long as the disk allows. Not from
         # tempfile: its files can be read by nobody else, and the rename would keep that.
         temporary = target.with_name(f".part-{secrets.token_hex(6)}{target.suffix[:16]}")
+        _unfinished.add(temporary)
         try:
             yield temporary
             _to_disk(temporary)
@@ -64,8 +67,15 @@ def atomic(path: str | PathLike[str], overwrite: bool = False) -> Iterator[Path]
             _move(temporary, target)
         finally:
             _remove(temporary)
+            _unfinished.discard(temporary)
     except OSError as error:
         raise write_error(error, target) from error
+
+
+def remove_unfinished() -> None:
+    """Remove what is being written at this moment: for a program that must end at once, in mid-work."""
+    for temporary in list(_unfinished):
+        _remove(temporary)
 
 
 def write_error(error: OSError, path: str | PathLike[str]) -> WriteError:
