@@ -152,6 +152,29 @@ def guess_axes(shape: tuple[int, ...]) -> str:
     return {0: "", 1: "Z", 2: "TZ", 3: "QTZ"}[len(shape) - len(plane)] + plane
 
 
+def label_axes(ndim: int) -> str:
+    """Name the axes of a label array, which never has colours.
+
+    Parameters
+    ----------
+    ndim : int
+        2 to 5.
+
+    Returns
+    -------
+    str
+        ``YX``, ``ZYX``, ``TZYX`` or ``QTZYX``.
+
+    Raises
+    ------
+    ImageError
+        If there are fewer than two dimensions or more than five.
+    """
+    if not 2 <= ndim <= 5:
+        raise ImageError(f"an array of {ndim} dimensions is not a label picture", advice="Give height x width.")
+    return "QTZYX"[5 - ndim :]
+
+
 def spacing_of(pixel_size: PixelSize | None, axes: str) -> tuple[float, ...] | None:
     """Return the spacing of all plane axes for a pixel size; stacked planes get 1.
 
@@ -248,6 +271,27 @@ class SpecimenLabels(_Calibrated):
     provenance: Mapping[str, Any] = field(default_factory=dict)
     object_class: NDArray[Any] | None = None
     features: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, labels: SpecimenLabels | Array | Any, name: str = "labels") -> SpecimenLabels:
+        """Return `labels` itself, or an array wrapped with the axes that labels have.
+
+        Raises
+        ------
+        ImageError
+            If an array cannot be labels: too few or many dimensions, or a last axis of 3 or 4, which is
+            a colour picture. (Narrow stacks can be given as `SpecimenLabels` with their axes.)
+        """
+        if isinstance(labels, SpecimenLabels):
+            return labels
+        data = labels if hasattr(labels, "ndim") else np.asarray(labels)
+        axes = label_axes(data.ndim)
+        if data.ndim > 2 and data.shape[-1] in (3, 4):
+            raise ImageError(
+                f"{name}: shape {data.shape} is a colour picture, not labels",
+                advice="Turn the colours into class ids first, with the class map.",
+            )
+        return cls(data, name=name, axes=axes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,19 +97,41 @@ class Tiles(_Stored):
         return self
 
 
+Answer = Literal["smooth", "nearest"]
+
+
 class FixedResize(_Stored):
-    """The picture is stretched to one size, whatever its shape (as BGNN's fish traits do it)."""
+    """The picture is stretched to one size, whatever its shape (as BGNN's fish traits do it).
+
+    Parameters
+    ----------
+    height, width : int
+        What the network sees.
+    answer : {"smooth", "nearest"}
+        How the answer gets back to the picture's size: class scores bilinearly before the class is
+        chosen (smooth outlines on large photographs), or the chosen classes nearest neighbour.
+    """
 
     kind: Literal["resize"] = "resize"
     height: Side
     width: Side
+    answer: Answer = "smooth"
 
 
 class PadToSquare(_Stored):
-    """The picture is padded to a square and resized, so that nothing is cropped or stretched."""
+    """The picture is padded to a square and resized, so that nothing is cropped or stretched.
+
+    Parameters
+    ----------
+    size : int
+        Side of what the network sees.
+    answer : {"smooth", "nearest"}
+        As for `FixedResize`.
+    """
 
     kind: Literal["pad"] = "pad"
     size: Side
+    answer: Answer = "smooth"
 
 
 ValueRange = Annotated[ByDtype | ByPercentile | ByRange, Field(discriminator="kind")]

@@ -96,6 +96,17 @@ def load_weights(network: torch.nn.Module, weights: Mapping[str, torch.Tensor], 
         raise ModelError(f"{name}: the weights do not fit the network of the card ({error})") from error
 
 
-def stride_of(network: torch.nn.Module) -> int:
-    """Return the number that height and width of the network's input must be divisible by."""
-    return int(getattr(getattr(network, "encoder", None), "output_stride", 32) or 32)
+def stride_of_card(card: ModelCard) -> int:
+    """Return the number that height and width of the network's input must be divisible by.
+
+    Parameters
+    ----------
+    card : ModelCard
+
+    Returns
+    -------
+    int
+        Two to the number of halvings in the encoder, which is 5 unless the card says otherwise.
+    """
+    depth = card.options.get("encoder_depth", 5)
+    return int(2 ** (depth if isinstance(depth, int) else 5))

@@ -1,0 +1,208 @@
+"""A model folder: ``card.json``, ``model.safetensors`` and a ``README.md`` for people.
+
+Nothing in it is executed. The card names the SHA-256 of the weights and of itself, so that a changed
+byte in either is noticed before anything is predicted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ..core.errors import ModelError, WriteError, one_line, validation_line
+from .card import ModelCard
+
+if TYPE_CHECKING:
+    import torch
+
+CARD = "card.json"
+WEIGHTS = "model.safetensors"
+README = "README.md"
+
+MAX_CARD_BYTES = 4_000_000
+"""No honest card is larger; whatever is, is not parsed."""
+
+
+def is_bundle(path: Path) -> bool:
+    """Tell whether `path` is a folder with a card in it."""
+    return (path / CARD).is_file()
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read and check the card of a model folder, without touching the weights.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    ModelCard
+
+    Raises
+    ------
+    ModelError
+        If the card is missing, not valid, of a newer format, or was altered.
+    """
+    path = folder / CARD
+    try:
+        if path.stat().st_size > MAX_CARD_BYTES:
+            raise ModelError("the card is larger than any honest one", path=path)
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"no model here: {CARD} is missing", path=folder) from None
+    except OSError as error:
+        raise ModelError(f"the card cannot be read ({error.strerror})", path=path) from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"the card is not valid JSON ({error})", path=path) from error
+    if isinstance(data, dict) and data.get("format", 1) != 1:
+        raise ModelError(
+            f"the card has format {one_line(data['format'], 20)}, this version reads 1",
+            path=path,
+            advice="Update napari-specimen-seg.",
+        )
+    try:
+        card = ModelCard.model_validate(data)
+    except ValidationError as error:
+        raise ModelError(f"the card is not valid: {validation_line(error)}", path=path) from error
+    if card.card_sha256 != card.fingerprint():
+        raise ModelError(
+            "the card was altered after the model was saved (checksum differs)",
+            path=path,
+            advice="Get the model anew.",
+        )
+    return card
+
+
+def read_weights(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
+    """Read the weights of a model folder after comparing them with the card's SHA-256.
+
+    Parameters
+    ----------
+    folder : Path
+    card : ModelCard
+        From `read_card` of the same folder.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, altered, or no safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    path = folder / WEIGHTS
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{WEIGHTS} is missing", path=folder, advice="Get the model anew.") from None
+    except OSError as error:
+        raise ModelError(f"the weights cannot be read ({error.strerror})", path=path) from error
+    if hashlib.sha256(content).hexdigest() != card.sha256:
+        raise ModelError(
+            "the weights were altered or cut short (checksum differs)",
+            path=path,
+            advice="Get the model anew.",
+        )
+    try:
+        return dict(load(content))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"the weights are no safetensors file ({error})", path=path) from error
+
+
+def write_bundle(
+    folder: Path, card: ModelCard, weights: Mapping[str, torch.Tensor], *, overwrite: bool = False
+) -> ModelCard:
+    """Write a model folder in one step: it is complete or not there.
+
+    Parameters
+    ----------
+    folder : Path
+        Made with its parents.
+    card : ModelCard
+        Its checksums are filled in.
+    weights : mapping of str to torch.Tensor
+    overwrite : bool
+        Whether an existing model folder may be replaced. Other folders never are.
+
+    Returns
+    -------
+    ModelCard
+        As written.
+
+    Raises
+    ------
+    WriteError
+        If the folder exists, or cannot be written.
+    """
+    from safetensors.torch import save
+
+    if folder.exists() and any(folder.iterdir()) and not (overwrite and is_bundle(folder)):
+        raise WriteError("the folder exists", path=folder, advice="Choose another, or ask for overwriting.")
+    content = save({key: tensor.contiguous() for key, tensor in weights.items()})
+    card = card.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()}).sealed()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise WriteError(f"cannot be written ({error.strerror})", path=folder) from error
+    try:
+        (draft / WEIGHTS).write_bytes(content)
+        (draft / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (draft / README).write_text(readme(card), encoding="utf-8")
+        draft.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        draft.rename(folder)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise WriteError(f"cannot be written ({error.strerror})", path=folder) from error
+    return card
+
+
+def readme(card: ModelCard) -> str:
+    """Return the card for people, as Markdown.
+
+    Parameters
+    ----------
+    card : ModelCard
+
+    Returns
+    -------
+    str
+    """
+    training = card.training
+    parts = [
+        f"# {card.name}",
+        card.description,
+        f"{card.architecture} with encoder {card.encoder}; "
+        f"licence of the weights: {card.license or 'not stated'}.",
+        "## Classes",
+        "\n".join(f"- {c.id}: {c.name} ({c.color})" for c in card.class_map),
+        "## Trained on",
+        f"{training.data} ({training.pictures} pictures). {training.split}",
+        training.notes,
+        "\n".join(
+            f"- {a.title}{', ' + a.license if a.license else ''}{', doi ' + a.doi if a.doi else ''}"
+            for a in training.attribution
+        ),
+        f"Made by `{training.command}`." if training.command else "",
+    ]
+    for split, scores in card.scores.items():
+        parts += [f"## Scores on {split}", "| score | value |\n| --- | --- |\n" + _rows(scores)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _rows(scores: Mapping[str, float]) -> str:
+    return "\n".join(f"| {name} | {value:.3f} |" for name, value in scores.items())
