@@ -116,8 +116,10 @@ def test_every_command_of_the_manifest_can_be_called(manifest: PluginManifest) -
 
 def test_the_manifest_at_the_top_leads_into_the_package() -> None:
     link = ROOT / "napari.yaml"
+    # A checkout on Windows may hold the link's text instead of the link.
+    target = link.readlink() if link.is_symlink() else Path(link.read_text("utf-8").strip())
 
-    assert link.resolve() == PACKAGE / "napari.yaml"
+    assert ROOT / target == PACKAGE / "napari.yaml"
 
 
 # -- what is loaded when ---------------------------------------------------------------------------
