@@ -23,7 +23,7 @@ from ..core.preprocessing import Preprocessing
 Option = (
     StrictBool
     | Annotated[StrictInt, Field(ge=-1, le=8192)]
-    | StrictFloat
+    | Annotated[StrictFloat, Field(ge=-8192, le=8192)]  # a strict float takes whole numbers too
     | Annotated[StrictStr, Field(max_length=40)]
 )
 
