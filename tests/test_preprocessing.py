@@ -81,6 +81,12 @@ def test_percentiles_of_floats_leave_out_nan():
         assert settings.value_range(np.array([[np.nan, 2.0, 5.0]])) == (2, 5)
 
 
+def test_transparency_does_not_count_as_brightness():
+    settings = Preprocessing(values=ByPercentile(low=0, high=100))
+    rgba = np.array([[[1, 2, 3, 255], [4, 5, 6, 255]]], np.uint8)
+    assert settings.value_range(rgba) == (1, 6)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
 def test_normalise_scales_shifts_and_clips(dtype):
     settings = gray(values=ByPercentile(), mean=(0.5,), std=(0.25,))

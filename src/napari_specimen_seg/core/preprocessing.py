@@ -228,6 +228,8 @@ class Preprocessing(_Stored):
         """
         if 0 in plane.shape:
             raise ImageError(f"{name}: the picture is empty (shape {plane.shape})")
+        if isinstance(self.channels, str) and plane.ndim == 3 and plane.shape[-1] in (2, 4):
+            plane = _on_white(plane)  # transparency is no brightness: it must not move the percentiles
         lowest, highest = _extremes(plane, name)
         if lowest == highest:
             warnings.warn(f"{name}: every pixel has the same value", SpecimenWarning, stacklevel=2)
@@ -486,9 +488,9 @@ def _on_white(piece: NDArray[Any]) -> NDArray[Any]:
     if (alpha == full).all():
         return color
     share = alpha.astype(np.float32) / full
-    mixed = color.astype(np.float32) * share + full * (1.0 - share)
+    mixed: NDArray[Any] = color.astype(np.float32) * share + full * (1.0 - share)
     if piece.dtype.kind in "iu":
-        mixed = np.rint(mixed)
+        np.rint(mixed, out=mixed)
     return mixed.astype(piece.dtype)
 
 
