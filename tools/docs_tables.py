@@ -1,0 +1,132 @@
+"""Fill the documentation's tables from the code, so that they cannot tell something else.
+
+MkDocs calls `on_page_markdown` for every page; a line ``<!-- table: NAME -->`` is replaced by the table
+that the function of that name in `TABLES` makes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Return a page with its tables filled in.
+
+    Parameters
+    ----------
+    markdown : str
+        The page as written.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    KeyError
+        If a page asks for a table that there is not.
+    """
+    return re.sub(r"<!-- table: ([a-z-]+) -->", lambda found: TABLES[found[1]](), markdown)
+
+
+def rows(head: Iterable[str], body: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table."""
+    lines = [
+        list(head),
+        *([str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in body),
+    ]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def measurements() -> str:
+    """Return what can be measured: column, meaning, unit, tables."""
+    from napari_specimen_seg.core.measurements import MEASUREMENTS
+
+    units = {0: "–", 1: "length", 2: "area"}
+    return rows(
+        ("column", "is called", "what it is", "unit", "in the tables per"),
+        ((f"`{m.name}`", m.title, m.help, units[m.power], ", ".join(m.per)) for m in MEASUREMENTS),
+    )
+
+
+def presets() -> str:
+    """Return the class maps that come with the package."""
+    from napari_specimen_seg.core.classes import PRESETS
+
+    return "\n\n".join(
+        f"### {name}\n\n" + rows(("id", "name", "colour"), ((c.id, c.name, swatch(c.color)) for c in classes))
+        for name, classes in PRESETS.items()
+    )
+
+
+def swatch(color: str) -> str:
+    """Return a colour's code with a patch of it."""
+    return f'<span style="color:{color}; -webkit-text-stroke: 1px gray">■</span> `{color}`'
+
+
+def models() -> str:
+    """Return what the bundled models' cards say."""
+    from napari_specimen_seg.models.bundle import read_card
+    from napari_specimen_seg.models.library import BUNDLED
+
+    cards = [read_card(folder) for folder in sorted(BUNDLED.iterdir()) if (folder / "card.json").is_file()]
+    return "\n\n".join(model(card) for card in cards)
+
+
+def model(card: Any) -> str:
+    """Return one card as a section."""
+    training = card.training
+    about = [
+        ("classes", ", ".join(c.name for c in card.class_map.foreground)),
+        ("network", f"{card.architecture} with encoder {card.encoder}"),
+        ("trained on", f"{training.data} {training.split}".strip()),
+        *((f"scores on {split}", score_line(scores)) for split, scores in card.scores.items()),
+        ("licence of the weights", card.license or "not stated"),
+        ("sources", "; ".join(source_line(source) for source in training.attribution)),
+        ("made by", f"`{training.command}`"),
+    ]
+    notes = f"\n\n{training.notes}" if training.notes else ""
+    return f"### {card.name}\n\n{card.description}\n\n{rows(('', ''), about)}{notes}"
+
+
+def score_line(scores: dict[str, float]) -> str:
+    """Return scores in one line."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in scores.items())
+
+
+def source_line(source: Any) -> str:
+    """Return where data came from, in one line."""
+    link = f"[doi:{source.doi}](https://doi.org/{source.doi})" if source.doi else source.url
+    return ", ".join(part for part in (source.title, source.license, link) if part)
+
+
+def settings() -> str:
+    """Return what may be chosen for a prediction."""
+    from napari_specimen_seg.models.settings import PredictSettings
+
+    return fields_of(PredictSettings)
+
+
+def fields_of(kind: type[BaseModel]) -> str:
+    """Return the fields of a settings object."""
+    return rows(
+        ("setting", "default", "what it does"),
+        (
+            (f"`{name}`", f"`{field.default}`", f"{field.title}. {field.description}")
+            for name, field in kind.model_fields.items()
+        ),
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "measurements": measurements,
+    "presets": presets,
+    "models": models,
+    "settings": settings,
+}
+"""Name in the page -> what makes it."""
