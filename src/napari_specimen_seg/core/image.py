@@ -20,6 +20,9 @@ Array: TypeAlias = NDArray[Any]
 PixelSize = float | tuple[float, float]
 """The edge of a pixel in some unit: one number, or (height, width) where pixels are not square."""
 
+COLORS = ("red", "green", "blue")
+"""The channel names of a colour picture; a fourth, ``"alpha"``, is transparency."""
+
 UNITS_IN_MM = {"nm": 1e-6, "um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
 """The length units this program writes, by name, with their length in millimetres."""
 
@@ -220,6 +223,9 @@ class SpecimenImage(_Calibrated):
         How many bits are used, where fewer than the type holds (12-bit cameras in 16-bit files).
     levels : tuple of arrays
         The smaller levels of a pyramid, largest first, without `data` itself.
+    channel_names : tuple of str
+        One name per channel where they are known; `COLORS` for red, green and blue. Empty where nothing
+        says what the channels are: three or four are colour then.
 
     Raises
     ------
@@ -229,6 +235,17 @@ class SpecimenImage(_Calibrated):
 
     bit_depth: int | None = None
     levels: tuple[Array, ...] = ()
+    channel_names: tuple[str, ...] = ()
+
+    @property
+    def is_color(self) -> bool:
+        """Whether the channels are red, green and blue (and transparency), not signals of their own.
+
+        The four stains of a fluorescence picture are not: they cannot be shown to a colour model.
+        """
+        if "C" not in self.axes:
+            return False
+        return self.channel_names[:3] == COLORS if self.channel_names else self.channels in (3, 4)
 
     @property
     def channels(self) -> int:
