@@ -5,6 +5,7 @@ that each can be copied and changed. With ``SPECIMEN_IMAGES=FOLDER`` your own pi
 of the samples, with ``SPECIMEN_MODEL=NAME`` another model than `beetle-parts` for them.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -23,6 +24,9 @@ WINDOW_TIME = 120
 Jobs = dict[str, Path]
 """Model name -> the picture, or folder of pictures, that it segments."""
 
+Pairs = list[tuple[Path, Path]]
+"""Picture and mask."""
+
 
 def main() -> int:
     """Run the demo; return 0, or 1 if some picture failed."""
@@ -31,14 +35,15 @@ def main() -> int:
     masks, table = OUTPUT / f"{prefix}masks", OUTPUT / f"{prefix}areas.csv"
     OUTPUT.mkdir(exist_ok=True)
     jobs = own_pictures(Path(own).expanduser()) if own else sample_pictures(OUTPUT / "pictures")
-    codes = [specimen_seg("predict", picture, "-m", model, "-o", masks) for model, picture in jobs.items()]
-    pairs = pairs_of(jobs, masks)
+    results = [segment(pictures, model, masks) for model, pictures in jobs.items()]
+    pairs = [pair for found, _ in results for pair in found]
     if not pairs:
         sys.exit("demo: no picture could be segmented; the lines above say why")
-    codes.append(specimen_seg("measure", *(mask for _, mask in pairs), "-o", table, "--overwrite"))
+    labels = [mask for _, mask in pairs]
+    code = specimen_seg("measure", *labels, "-o", table, "--overwrite").returncode
     print(f"\nMasks:  {shown(masks)}\nTable:  {shown(table)}", flush=True)
     show(pairs, OUTPUT / f"{prefix}napari.png")
-    return max(codes)
+    return max(code, *(code for _, code in results))
 
 
 # -- which pictures ------------------------------------------------------------------------------------
@@ -77,26 +82,37 @@ def own_pictures(folder: Path) -> Jobs:
     return {model: folder}
 
 
-def pairs_of(jobs: Jobs, masks: Path) -> list[tuple[Path, Path]]:
-    """Return every picture that has a mask, with it: masks are called as their pictures."""
-    pictures = [
-        picture for path in jobs.values() for picture in (sorted(path.iterdir()) if path.is_dir() else [path])
-    ]
-    pairs = [(picture, masks / f"{picture.stem}.tif") for picture in pictures]
-    return [(picture, mask) for picture, mask in pairs if mask.exists()]
-
-
 # -- the public commands -------------------------------------------------------------------------------
 
 
-def specimen_seg(*arguments: str | Path) -> int:
-    """Print and run one command; return its exit code."""
+def segment(pictures: Path, model: str, masks: Path) -> tuple[Pairs, int]:
+    """Segment a picture or a folder of them.
+
+    Parameters
+    ----------
+    pictures, masks : Path
+    model : str
+
+    Returns
+    -------
+    pairs : list of (Path, Path)
+        Picture and mask, of those that succeeded now or before.
+    code : int
+        The exit code.
+    """
+    done = specimen_seg("predict", pictures, "-m", model, "-o", masks, "--json")
+    results = json.loads(done.stdout or '{"results": []}')["results"]
+    return [(Path(r["path"]), Path(r["outputs"][0])) for r in results if r["outputs"]], done.returncode
+
+
+def specimen_seg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Print and run one command; keep what it prints as results."""
     words = [shown(a) if isinstance(a, Path) else a for a in arguments]
     print(f"\n$ specimen-seg {shlex.join(words)}", flush=True)
     began = time.monotonic()
-    code = subprocess.run([tool("specimen-seg"), *words], cwd=ROOT).returncode
+    done = subprocess.run([tool("specimen-seg"), *words], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     print(f"  {time.monotonic() - began:.0f} s", flush=True)
-    return code
+    return done
 
 
 def tool(name: str) -> str:
@@ -113,7 +129,7 @@ def shown(path: Path) -> str:
 # -- the window ----------------------------------------------------------------------------------------
 
 
-def show(pairs: list[tuple[Path, Path]], picture: Path) -> None:
+def show(pairs: Pairs, picture: Path) -> None:
     """Show pictures and masks in napari and keep a picture of its window.
 
     With a display the window stays until it is closed. Without one, or where it cannot be used, a
