@@ -174,7 +174,7 @@ def label_axes(ndim: int) -> str:
         If there are fewer than two dimensions or more than five.
     """
     if not 2 <= ndim <= 5:
-        raise ImageError(f"an array of {ndim} dimensions is not a label picture", advice="Give height x width.")
+        raise ImageError(f"{ndim} dimensions do not make a label picture", advice="Give height x width.")
     return "QTZYX"[5 - ndim :]
 
 
