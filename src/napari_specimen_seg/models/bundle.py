@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -88,7 +89,7 @@ def read_weights(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
     ----------
     folder : Path
     card : ModelCard
-        From `read_card` of the same folder.
+        From `read_card` of the same folder; not that of an ONNX model.
 
     Returns
     -------
@@ -102,11 +103,37 @@ def read_weights(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    path = folder / WEIGHTS
+    content = read_checked(folder, card)
+    try:
+        return dict(load(content))
+    except (SafetensorError, ValueError, KeyError) as error:
+        path = folder / card.weights_file
+        raise ModelError(f"the weights are no safetensors file ({error})", path=path) from error
+
+
+def read_checked(folder: Path, card: ModelCard) -> bytes:
+    """Read the file with the network after comparing it with the card's SHA-256.
+
+    Parameters
+    ----------
+    folder : Path
+    card : ModelCard
+        From `read_card` of the same folder.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ModelError
+        If the file is missing or altered.
+    """
+    path = folder / card.weights_file
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ModelError(f"{WEIGHTS} is missing", path=folder, advice="Get the model anew.") from None
+        raise ModelError(f"{path.name} is missing", path=folder, advice="Get the model anew.") from None
     except OSError as error:
         raise ModelError(f"the weights cannot be read ({error.strerror})", path=path) from error
     if hashlib.sha256(content).hexdigest() != card.sha256:
@@ -115,14 +142,16 @@ def read_weights(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
             path=path,
             advice="Get the model anew.",
         )
-    try:
-        return dict(load(content))
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise ModelError(f"the weights are no safetensors file ({error})", path=path) from error
+    return content
 
 
 def write_bundle(
-    folder: Path, card: ModelCard, weights: Mapping[str, torch.Tensor], *, overwrite: bool = False
+    folder: Path,
+    card: ModelCard,
+    weights: Mapping[str, torch.Tensor] | bytes,
+    *,
+    overwrite: bool = False,
+    beside: Mapping[str, str] | None = None,
 ) -> ModelCard:
     """Write a model folder in one step: it is complete or not there.
 
@@ -132,9 +161,12 @@ def write_bundle(
         Made with its parents.
     card : ModelCard
         Its checksums are filled in.
-    weights : mapping of str to torch.Tensor
+    weights : mapping of str to torch.Tensor, or bytes
+        The state dict; for an ONNX model the content of its file.
     overwrite : bool
         Whether an existing model folder may be replaced. Other folders never are.
+    beside : mapping of str to str, optional
+        Further text files, by name; ``README.md`` in place of the usual one.
 
     Returns
     -------
@@ -146,11 +178,8 @@ def write_bundle(
     WriteError
         If the folder exists, or cannot be written.
     """
-    from safetensors.torch import save
-
-    if folder.exists() and any(folder.iterdir()) and not (overwrite and is_bundle(folder)):
-        raise WriteError("the folder exists", path=folder, advice="Choose another, or ask for overwriting.")
-    content = save({key: tensor.contiguous() for key, tensor in weights.items()})
+    refuse_taken(folder, overwrite)
+    content = weights if isinstance(weights, bytes) else _packed(weights)
     card = card.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()}).sealed()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -158,9 +187,10 @@ def write_bundle(
     except OSError as error:
         raise WriteError(f"cannot be written ({error.strerror})", path=folder) from error
     try:
-        (draft / WEIGHTS).write_bytes(content)
+        (draft / card.weights_file).write_bytes(content)
         (draft / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        (draft / README).write_text(readme(card), encoding="utf-8")
+        for name, text in {README: readme(card), **(beside or {})}.items():
+            (draft / name).write_text(text, encoding="utf-8")
         draft.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
@@ -169,6 +199,33 @@ def write_bundle(
         shutil.rmtree(draft, ignore_errors=True)
         raise WriteError(f"cannot be written ({error.strerror})", path=folder) from error
     return card
+
+
+def refuse_taken(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that a model cannot be written to, before any long work.
+
+    Parameters
+    ----------
+    folder : Path
+    overwrite : bool
+        Whether a model folder may be replaced.
+
+    Raises
+    ------
+    WriteError
+        If it is a file, a folder with something else in it, or a model that is to stay.
+    """
+    if folder.is_dir() and (not any(folder.iterdir()) or (overwrite and is_bundle(folder))):
+        return
+    if os.path.lexists(folder):
+        raise WriteError("the folder exists", path=folder, advice="Choose another, or ask for overwriting.")
+
+
+def _packed(weights: Mapping[str, torch.Tensor]) -> bytes:
+    from safetensors.torch import save
+
+    content: bytes = save({key: tensor.contiguous() for key, tensor in weights.items()})
+    return content
 
 
 def readme(card: ModelCard) -> str:
@@ -186,8 +243,7 @@ def readme(card: ModelCard) -> str:
     parts = [
         f"# {card.name}",
         card.description,
-        f"{card.architecture} with encoder {card.encoder}; "
-        f"licence of the weights: {card.license or 'not stated'}.",
+        f"{card.network_name}; licence of the weights: {card.license or 'not stated'}.",
         "## Classes",
         "\n".join(f"- {c.id}: {c.name} ({c.color})" for c in card.class_map),
         "## Trained on",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
+    model_serializer,
     model_validator,
 )
 
@@ -91,6 +93,43 @@ class Training(_Stored):
     notes: str = ""
 
 
+class OnnxNetwork(_Stored):
+    """How the network in ``model.onnx`` takes a picture and answers.
+
+    Parameters
+    ----------
+    input, output : str
+        Names of the tensors in the file.
+    input_type : {"float32", "float16", "float64"}
+        Number type that it takes.
+    input_layout : {"NCHW", "NHWC"}
+        Order of batch, channels, height and width.
+    output_layout : {"NCHW", "NHWC", "NHW"}
+        The same of the answer.
+    answer : {"scores", "classes"}
+        One number per class, or the number of the class itself.
+    batch, height, width : int, optional
+        Where the file fixes them.
+    stride : int
+        Height and width must be divisible by this where they are free.
+    """
+
+    input: Annotated[str, Field(min_length=1, max_length=200)]
+    output: Annotated[str, Field(min_length=1, max_length=200)]
+    input_type: Literal["float32", "float16", "float64"] = "float32"
+    input_layout: Literal["NCHW", "NHWC"] = "NCHW"
+    output_layout: Literal["NCHW", "NHWC", "NHW"] = "NCHW"
+    answer: Literal["scores", "classes"] = "scores"
+    batch: Annotated[int, Field(ge=1, le=64)] | None = None
+    height: Annotated[int, Field(ge=16, le=16384)] | None = None
+    width: Annotated[int, Field(ge=16, le=16384)] | None = None
+    stride: Annotated[int, Field(ge=1, le=1024)] = 32
+
+
+_LATER = frozenset({"onnx"})
+"""Fields that came after the first version of the format; they are written only where they are used."""
+
+
 class ModelCard(_Stored):
     """What a model folder says of its network.
 
@@ -106,6 +145,8 @@ class ModelCard(_Stored):
         Names that segmentation-models-pytorch gives them (``Unet``, ``FPN``, …; ``resnet34``, ``tu-…``).
     options : mapping
         Further arguments of the architecture, such as ``decoder_channels``.
+    onnx : OnnxNetwork, optional
+        If given, the folder holds ``model.onnx``; architecture is ``ONNX`` and the encoder empty.
     class_map : ClassMap
         Names, ids and colours. Output channels follow the order of its classes.
     head : Softmax, Sigmoid or Binary
@@ -121,7 +162,7 @@ class ModelCard(_Stored):
     license : str
         SPDX name of the weights' licence.
     sha256 : str
-        Of ``model.safetensors``.
+        Of ``model.safetensors`` or ``model.onnx``.
     card_sha256 : str
         Of this card without this field, so that a change to it is noticed too.
     """
@@ -131,11 +172,12 @@ class ModelCard(_Stored):
     version: str = "1"
     description: str = ""
     architecture: Annotated[str, Field(pattern=r"^[A-Za-z0-9+]{1,40}$")]
-    encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
+    encoder: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,80}$")] = ""
     options: dict[
         Annotated[str, Field(pattern=r"^[a-z_0-9]{1,40}$")],
         Option | Annotated[tuple[Option, ...], Field(max_length=8)] | None,
     ] = {}
+    onnx: OnnxNetwork | None = None
     class_map: ClassMap
     head: Head
     activation: Literal["softmax", "sigmoid"] | None = None
@@ -146,6 +188,12 @@ class ModelCard(_Stored):
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     card_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
+    @model_serializer(mode="wrap")
+    def _only_what_is_used(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what cards did not have at first, so that the checksums of older cards stay right."""
+        data: dict[str, Any] = dump(self)
+        return {key: value for key, value in data.items() if key not in _LATER or value is not None}
+
     @model_validator(mode="after")
     def _head_fits_classes(self) -> Self:
         if isinstance(self.head, Binary) and len(self.class_map.foreground) != 1:
@@ -153,6 +201,22 @@ class ModelCard(_Stored):
         if not self.class_map.foreground:
             raise ValueError("a model needs at least one class beside the background")
         return self
+
+    @model_validator(mode="after")
+    def _encoder_is_named(self) -> Self:
+        if self.onnx is None and not self.encoder:
+            raise ValueError("the encoder is missing")
+        return self
+
+    @property
+    def network_name(self) -> str:
+        """Architecture and encoder, for people."""
+        return f"{self.architecture}, {self.encoder}" if self.encoder else self.architecture
+
+    @property
+    def weights_file(self) -> str:
+        """What the weights are called in the model folder."""
+        return "model.safetensors" if self.onnx is None else "model.onnx"
 
     @property
     def out_channels(self) -> int:
