@@ -355,6 +355,24 @@ class Preprocessing(_Stored):
             np.clip(work, low, high, out=work)
         return np.moveaxis((work * factor + shift).astype(np.float32), -1, 0)
 
+    def unit(self, piece: NDArray[Any], values: tuple[float, float]) -> NDArray[np.float32]:
+        """Scale values so that `values` become 0 and 1, without mean and std; for augmentation.
+
+        Parameters
+        ----------
+        piece : array
+            (Y, X, in_channels).
+        values : (float, float)
+            From `value_range` of the whole picture.
+
+        Returns
+        -------
+        array
+            (Y, X, in_channels) float32; less mean, by std, it is what `normalise` gives.
+        """
+        plain = self.model_copy(update={"mean": (0.0,) * len(self.mean), "std": (1.0,) * len(self.std)})
+        return np.moveaxis(plain.normalise(piece, values), 0, -1)
+
     def fit(self, plane: NDArray[Any], values: tuple[float, float]) -> NDArray[np.float32]:
         """Turn a whole picture into the input of a network with fixed resize or padding.
 
