@@ -74,7 +74,9 @@ def test_the_citation_names_this_version(project: dict) -> None:
 def test_the_hub_finds_what_it_shows(project: dict) -> None:
     assert "Framework :: napari" in project["classifiers"]
     assert {"Homepage", "Documentation", "Source Code", "Bug Tracker"} <= project["urls"].keys()
-    assert len((ROOT / project["readme"]).read_text("utf-8")) > 1000
+    text = importlib.metadata.metadata(NAME)["Description"]
+    assert len(text) > 1000
+    assert not re.findall(r"\]\((?!https?://)[^)]*\)", text), "links that lead nowhere outside the repository"
 
 
 def test_no_qt_binding_is_forced_upon_anyone(project: dict) -> None:
@@ -120,6 +122,13 @@ def test_the_manifest_at_the_top_leads_into_the_package() -> None:
     target = link.readlink() if link.is_symlink() else Path(link.read_text("utf-8").strip())
 
     assert ROOT / target == PACKAGE / "napari.yaml"
+
+
+def test_the_package_ships_only_what_it_needs() -> None:
+    files = [p for p in PACKAGE.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    allowed = {".py", ".pyc", ".yaml", ".svg", ".json", ".safetensors", ".md"}
+
+    assert [p for p in files if p.suffix not in allowed and p.name != "py.typed"] == []
 
 
 # -- what is loaded when ---------------------------------------------------------------------------
