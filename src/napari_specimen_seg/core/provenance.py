@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,6 +24,8 @@ _BACKENDS = {"openvino": ("openvino",)}
 _MAX_BYTES = 4_000_000
 
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class _Part(BaseModel):
@@ -201,11 +203,28 @@ def read_provenance(path: str | PathLike[str]) -> Provenance:
     ReadError
         If there is no such file, or it is not one.
     """
+    return read_provenance_as(path, Provenance)
+
+
+def read_provenance_as(path: str | PathLike[str], kind: type[Kind]) -> Kind:
+    """Read a provenance file that holds more than `Provenance` has.
+
+    Parameters
+    ----------
+    path : path-like
+    kind : type of pydantic.BaseModel
+        What it is to become.
+
+    Raises
+    ------
+    ReadError
+        If there is no such file, or it is not one.
+    """
     path = Path(path)
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ReadError("it is too large for a provenance file", path=path)
-        return Provenance.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ReadError(error.strerror or error, path=path) from error
     except (ValidationError, RecursionError) as error:
