@@ -52,7 +52,7 @@ format:  ## mend style where that can be done by itself
 	$(BIN)/ruff format
 
 docs: setup  ## the site, into site/; a warning is an error
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 serve-docs: setup  ## the site, as it changes
 	$(BIN)/mkdocs serve

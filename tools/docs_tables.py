@@ -6,11 +6,15 @@ that the function of that name in `TABLES` makes.
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    import click
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -123,7 +127,61 @@ def fields_of(kind: type[BaseModel]) -> str:
     )
 
 
+def commands() -> str:
+    """Return every command with its arguments, options and examples, as its own help tells them."""
+    import click
+
+    from napari_specimen_seg.cli import program
+
+    return "\n\n".join(command_section(program, click.Context(program, info_name="specimen-seg"), ""))
+
+
+def command_section(group: click.Group, context: click.Context, words: str) -> Iterator[str]:
+    """Yield the sections of a group's commands, and of theirs."""
+    import click
+
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        inner = click.Context(command, info_name=name, parent=context)
+        yield f"## {words}{name}\n\n{paragraphs(command.help)}"
+        yield f"```text\n{command.get_usage(inner).removeprefix('Usage: ')}\n```"
+        yield rows(("option", "default", "what it does"), (option_row(o, inner) for o in options_of(command)))
+        if command.epilog:
+            yield paragraphs(command.epilog)
+        if isinstance(command, click.Group):
+            yield from command_section(command, inner, f"{words}{name} ")
+
+
+def options_of(command: click.Command) -> list[click.Option]:
+    """Return a command's options."""
+    import click
+
+    return [p for p in command.params if isinstance(p, click.Option)]
+
+
+def option_row(option: click.Option, context: click.Context) -> tuple[str, str, str]:
+    """Return an option's spelling, default and help."""
+    spelled = ", ".join(f"`{name}`" for name in option.opts)
+    value = "" if option.is_flag else f" `{option.make_metavar(context)}`"
+    default = "required" if option.required else f"`{option.default}`" if option.show_default else ""
+    return spelled + value, default, option.help or ""
+
+
+def paragraphs(text: str | None) -> str:
+    """Return a click help text as Markdown; what click keeps line by line becomes a block."""
+    parts = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(block(part) if part.startswith("\b") else part for part in parts)
+
+
+def block(part: str) -> str:
+    """Return a passage that click keeps line by line: its heading, and the lines as they are."""
+    head, *lines = part.removeprefix("\b\n").splitlines()
+    return f"{head}\n\n```sh\n{chr(10).join(line.strip() for line in lines)}\n```" if lines else head
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "commands": commands,
     "measurements": measurements,
     "presets": presets,
     "models": models,
