@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .core.files import read_image, read_labels, write_labels
     from .core.image import Prediction, SpecimenImage, SpecimenLabels
     from .core.measure import measure
+    from .evaluation.evaluate import evaluate
     from .models.card import ModelCard
     from .models.predictor import Predictor, load_model
 
@@ -27,6 +28,7 @@ _ROOMS = {
     "SpecimenError": "core.errors",
     "SpecimenImage": "core.image",
     "SpecimenLabels": "core.image",
+    "evaluate": "evaluation.evaluate",
     "load_model": "models.predictor",
     "measure": "core.measure",
     "read_image": "core.files",
@@ -43,6 +45,7 @@ __all__ = [
     "SpecimenError",
     "SpecimenImage",
     "SpecimenLabels",
+    "evaluate",
     "load_model",
     "measure",
     "read_image",

@@ -1,0 +1,1 @@
+"""Scores of masks and models: how good, which one is better, and by how much."""
