@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ..core.errors import ModelError, WriteError, one_line, validation_line
+from ..core.files.atomic import atomic
 from .card import ModelCard
 
 if TYPE_CHECKING:
@@ -56,11 +57,34 @@ def read_card(folder: Path) -> ModelCard:
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise ModelError("the card is larger than any honest one", path=path)
-        data = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ModelError(f"no model here: {CARD} is missing", path=folder) from None
     except OSError as error:
         raise ModelError(f"the card cannot be read ({error.strerror})", path=path) from error
+    return card_from(content, path)
+
+
+def card_from(content: bytes, path: Path) -> ModelCard:
+    """Check the content of a card.
+
+    Parameters
+    ----------
+    content : bytes
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    ModelCard
+
+    Raises
+    ------
+    ModelError
+        If it is not valid, of a newer format, or was altered.
+    """
+    try:
+        data = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"the card is not valid JSON ({error})", path=path) from error
     if isinstance(data, dict) and data.get("format", 1) != 1:
@@ -136,6 +160,17 @@ def read_checked(folder: Path, card: ModelCard) -> bytes:
         raise ModelError(f"{path.name} is missing", path=folder, advice="Get the model anew.") from None
     except OSError as error:
         raise ModelError(f"the weights cannot be read ({error.strerror})", path=path) from error
+    return checked(content, card, path)
+
+
+def checked(content: bytes, card: ModelCard, path: Path) -> bytes:
+    """Return the content of a weights file if it is the one that the card names.
+
+    Raises
+    ------
+    ModelError
+        If a byte was altered.
+    """
     if hashlib.sha256(content).hexdigest() != card.sha256:
         raise ModelError(
             "the weights were altered or cut short (checksum differs)",
@@ -226,6 +261,39 @@ def _packed(weights: Mapping[str, torch.Tensor]) -> bytes:
 
     content: bytes = save({key: tensor.contiguous() for key, tensor in weights.items()})
     return content
+
+
+def write_beside(folder: Path, card: ModelCard, weights: Mapping[str, torch.Tensor]) -> ModelCard:
+    """Write a model into a folder that holds other things, such as the run that made it.
+
+    Parameters
+    ----------
+    folder : Path
+    card : ModelCard
+        Its checksums are filled in.
+    weights : mapping of str to torch.Tensor
+
+    Returns
+    -------
+    ModelCard
+        As written. The card comes last: until then the old card, if there is one, refuses the new weights.
+
+    Raises
+    ------
+    WriteError
+        If a file cannot be written.
+    """
+    content = _packed(weights)
+    card = card.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()}).sealed()
+    files = {
+        card.weights_file: content,
+        README: readme(card).encode(),
+        CARD: (card.model_dump_json(indent=1) + "\n").encode(),
+    }
+    for name, data in files.items():
+        with atomic(folder / name, overwrite=True) as path:
+            path.write_bytes(data)
+    return card
 
 
 def readme(card: ModelCard) -> str:

@@ -100,7 +100,7 @@ class OnnxNetwork(_Stored):
     ----------
     input, output : str
         Names of the tensors in the file.
-    input_type : {"float32", "float16", "float64"}
+    input_type : {"float32", "float16", "float64", "uint8"}
         Number type that it takes.
     input_layout : {"NCHW", "NHWC"}
         Order of batch, channels, height and width.
@@ -116,7 +116,7 @@ class OnnxNetwork(_Stored):
 
     input: Annotated[str, Field(min_length=1, max_length=200)]
     output: Annotated[str, Field(min_length=1, max_length=200)]
-    input_type: Literal["float32", "float16", "float64"] = "float32"
+    input_type: Literal["float32", "float16", "float64", "uint8"] = "float32"
     input_layout: Literal["NCHW", "NHWC"] = "NCHW"
     output_layout: Literal["NCHW", "NHWC", "NHW"] = "NCHW"
     answer: Literal["scores", "classes"] = "scores"

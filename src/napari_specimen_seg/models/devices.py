@@ -19,12 +19,12 @@ class Engine:
     Parameters
     ----------
     device : {"cpu", "cuda", "mps"}
-    backend : {"torch"}
+    backend : {"torch", "onnxruntime"}
     precision : {"fp32", "bf16"}
     """
 
     device: Literal["cpu", "cuda", "mps"]
-    backend: Literal["torch"]
+    backend: Literal["torch", "onnxruntime"]
     precision: Literal["fp32", "bf16"]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -119,7 +119,9 @@ class QuestionsError(ModelError):
         self.questions = questions
         wanted = " and ".join(_option(question) for question in questions)
         super().__init__(
-            "; ".join(question.text for question in questions), path=path, advice=f"Give {wanted}."
+            " ".join(question.text for question in questions).rstrip("?"),
+            path=path,
+            advice=f"Give {wanted}.",
         )
 
 
@@ -137,7 +139,7 @@ class Draft:
     card : ModelCard
         Without checksums.
     weights : mapping of str to torch.Tensor, or bytes
-        The state dict of the network that the card describes; for an ONNX model the file itself.
+        The state dict of the network that the card describes, or the content of the weights file.
     notes : tuple of str
         What a person should know, one line each: what was assumed, repaired or left out.
     """
@@ -293,7 +295,9 @@ RDF_NAMES = ("bioimageio.yaml", "rdf.yaml", "model.yaml")
 """What the description in a bioimage.io package may be called."""
 
 
-def _kind_by_names(names: Sequence[str]) -> Kind | None:
+def _kind_by_names(paths: Sequence[str]) -> Kind | None:
+    # People zip a folder as often as what is in it.
+    names = [PurePosixPath(path).name for path in paths if path.count("/") <= 1]
     if "card.json" in names:
         return "folder"
     if any(name in RDF_NAMES or name.endswith(".bioimageio.yaml") for name in names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ModelError
@@ -10,6 +11,37 @@ from .card import ModelCard
 
 if TYPE_CHECKING:
     import torch
+
+
+def load_network(folder: Path, card: ModelCard) -> torch.nn.Module:
+    """Read the network of a model folder.
+
+    Parameters
+    ----------
+    folder : Path
+    card : ModelCard
+        From `read_card` of the same folder.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    ModelError
+        If its file is missing, altered or does not fit the card.
+    """
+    if card.onnx is not None:
+        from .onnx_run import load_onnx
+
+        return load_onnx(folder, card)
+    from .bundle import read_weights
+
+    weights = read_weights(folder, card)
+    network = build_network(card)
+    load_weights(network, weights, card.name)
+    return network
 
 
 def build_network(card: ModelCard) -> torch.nn.Module:
@@ -108,5 +140,7 @@ def stride_of_card(card: ModelCard) -> int:
     int
         Two to the number of halvings in the encoder, which is 5 unless the card says otherwise.
     """
+    if card.onnx is not None:
+        return card.onnx.stride
     depth = card.options.get("encoder_depth", 5)
     return int(2 ** (depth if isinstance(depth, int) else 5))

@@ -16,14 +16,17 @@ from ..core.image import Array, Prediction, SpecimenImage
 from ..core.preprocessing import Preprocessing, Tiles
 from ..core.progress import Progress, Report, silent
 from ..core.tiling import Layout, Tile, layout, piece
-from .bundle import read_card, read_weights
+from .bundle import read_card
 from .card import ModelCard, Softmax
 from .devices import Engine, batch_size, choose_engine, is_out_of_memory, to_device
 from .library import find_model
 from .settings import PredictSettings
+from .watching import Watcher
 
 if TYPE_CHECKING:
     import torch
+
+    from .watching import Watch
 
     Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -76,16 +79,11 @@ class Predictor:
         ModelError
             If the weights are missing, altered or do not fit the card.
         """
-        from .network import build_network, load_weights
+        from .network import load_network
 
         if self._network is None:
-            if isinstance(self._source, Path):
-                weights = read_weights(self._source, self.card)
-                network = build_network(self.card)
-                load_weights(network, weights, self.card.name)
-                self._network = network
-            else:
-                self._network = self._source.eval()
+            given = self._source
+            self._network = load_network(given, self.card) if isinstance(given, Path) else given.eval()
         return self._network
 
     def predict(
@@ -93,6 +91,8 @@ class Predictor:
         picture: SpecimenImage | Array,
         settings: PredictSettings | None = None,
         report: Report = silent,
+        *,
+        watch: Watch | None = None,
     ) -> Prediction:
         """Segment a picture, or every plane of a stack.
 
@@ -103,6 +103,8 @@ class Predictor:
         settings : PredictSettings, optional
         report : callable
             Called before every tile and plane; may raise `CancelledError`, which passes through.
+        watch : callable, optional
+            Is shown the probabilities of all classes, part by part.
 
         Returns
         -------
@@ -122,11 +124,11 @@ class Predictor:
         settings = settings or PredictSettings()
         image = SpecimenImage.of(picture)
         self._refuse_unfit(settings, image)
-        engine = choose_engine(settings)
+        engine = self._engine(settings)
         with self._lock:  # one network, one user at a time: docks may ask twice
             report(Progress("loading model", 0, 1))
             forward = self._forward(engine)
-            labels, confidence = self._predict_planes(image, settings, engine, forward, report)
+            labels, confidence = self._predict_planes(image, settings, engine, forward, report, watch)
         objects, object_classes = self._separate(labels, report) if settings.instances else (None, None)
         return Prediction(
             labels=labels,
@@ -167,11 +169,24 @@ class Predictor:
             raise ModelError(f"{self.card.name} picks the likeliest class: a threshold does not apply to it")
         if 0 in image.data.shape:
             raise ImageError(f"{image.name}: the picture is empty (shape {image.data.shape})")
+        if settings.tile is not None and self.card.onnx is not None and self.card.onnx.height is not None:
+            raise ModelError(f"{self.card.name} takes one size only: a tile size does not apply to it")
+
+    def _engine(self, settings: PredictSettings) -> Engine:
+        if self.card.onnx is None:
+            return choose_engine(settings)
+        from .onnx_run import choose_onnx_engine
+
+        return choose_onnx_engine(settings)
 
     def _forward(self, engine: Engine) -> Forward:
         """Return the function that computes a batch, with the network placed on its device."""
         import torch
 
+        if engine.backend == "onnxruntime":
+            from .onnx_run import forward_of
+
+            return forward_of(self.network, engine)
         if self._placed is None or self._placed[0].device != engine.device:
             self._placed = None  # frees the other device's copy first
             network = self.network if engine.device == "cpu" else _copy(self.network)
@@ -197,6 +212,7 @@ class Predictor:
         engine: Engine,
         forward: Forward,
         report: Report,
+        watch: Watch | None = None,
     ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
         lead, shape = image.planes(), (image.height, image.width)
         _refuse_too_large(image, settings.confidence)
@@ -208,6 +224,7 @@ class Predictor:
                 report(Progress("plane", number, int(np.prod(lead))))
             plane = np.asarray(image.data[index])
             target = None if confidence is None else confidence[index]
+            job.watch = None if watch is None else Watcher(self.card, index, watch)
             try:
                 job.run(plane, image, labels[index], target)
             except RuntimeError as error:
@@ -243,6 +260,7 @@ class _PlaneJob:
         self.engine = engine
         self.forward = forward
         self.report = report
+        self.watch: Watcher | None = None
         self._decide = decide
 
     def run(
@@ -289,7 +307,10 @@ class _PlaneJob:
         done = 0
         for tiles, output in self._outputs(plan, plane, values, size):
             for tile, answer in zip(tiles, output, strict=True):
-                ids, sure = self._choose(answer[(slice(None), *tile.inner)].contiguous())
+                part = answer[(slice(None), *tile.inner)].contiguous()
+                ids, sure = self._choose(part)
+                if self.watch is not None:
+                    self.watch.show(part, tile.rows, tile.columns)
                 labels[tile.rows, tile.columns] = ids
                 if confidence is not None and sure is not None:
                     confidence[tile.rows, tile.columns] = sure
@@ -345,12 +366,16 @@ class _PlaneJob:
         if getattr(self.preprocessing.geometry, "answer", "nearest") == "nearest":
             ids, sure = self._choose(inner)
             labels[...] = resize_nearest(ids, height, width)
+            if self.watch is not None:
+                self.watch.show_enlarged(inner, height, width)
             if confidence is not None and sure is not None:
                 confidence[...] = resize_nearest(sure, height, width)
         else:
             for band, scores in smooth_bands(inner, height, width):
                 ids, sure = self._choose(scores)
                 labels[band] = ids
+                if self.watch is not None:
+                    self.watch.show(scores, band, slice(0, width))
                 if confidence is not None and sure is not None:
                     confidence[band] = sure
         self.report(Progress("picture", 1, 1))

@@ -45,6 +45,7 @@ SCALINGS: dict[str, Scaling] = {
     "imagenet": Scaling("0 to 1, then ImageNet's mean and deviation", ByDtype(), *IMAGENET),
     "zero-one": Scaling("0 to 1 over the number type's range", ByDtype(), (0.0,), (1.0,)),
     "minus-one-one": Scaling("-1 to 1 over the number type's range", ByDtype(), (0.5,), (0.5,)),
+    "zero-255": Scaling("0 to 255 over the number type's range", ByDtype(), (0.0,), (1 / 255,)),
     "percentile": Scaling("1st and 99.8th percentile become 0 and 1", ByPercentile(), (0.0,), (1.0,)),
     "raw": Scaling("values as they are", ByRange(), (0.0,), (1.0,)),
 }
@@ -206,7 +207,7 @@ def classes_and_head(
         Names with commas between them in the order of the channels, without the background unless it has
         a channel of its own; or the name of a preset; or a class map file.
     channels : int
-        That the network answers with.
+        That the network answers with; 0 if nobody knows: as many as there are classes, background included.
     head : {"softmax", "sigmoid", "binary"}, optional
         Where it is known; else it follows from the numbers of classes and channels.
     activation : {"none", "softmax", "sigmoid"}, optional
@@ -222,6 +223,7 @@ def classes_and_head(
         If classes and channels do not fit together.
     """
     class_map = _class_map(text, channels)
+    channels = channels or len(class_map)
     chosen = head or _head_by_numbers(class_map, channels)
     wanted = len(class_map) if chosen == "softmax" else len(class_map.foreground)
     if chosen == "binary" and len(class_map.foreground) != 1:
@@ -280,7 +282,7 @@ def class_map_of_names(names: list[str], channels: int) -> ClassMap:
     ModelError
         If a name is empty or occurs twice.
     """
-    own_background = [n for n in names if n.casefold() == "background"] if channels > 1 else []
+    own_background = [n for n in names if n.casefold() == "background"] if channels != 1 else []
     rows: list[dict[str, Any]] = []
     if not own_background:
         rows.append({"id": 0, "name": "background", "color": "#000000"})

@@ -1,0 +1,145 @@
+"""Models that come as a folder or as its zip archive: ours, and segmentation-models-pytorch's own format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import ModelError, ReadError
+from ..core.progress import Progress, Report, silent
+from .archives import open_archive
+from .bundle import CARD, MAX_CARD_BYTES, WEIGHTS, card_from, checked
+from .importing import Draft, ImportOptions
+from .smp_config import ask, card_of, fit, smp_config
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG = "config.json"
+MAX_WEIGHTS_BYTES = 4_000_000_000
+
+
+def import_bundle(path: Path, options: ImportOptions, report: Report = silent) -> Draft:
+    """Take over a model folder of ours, or the zip archive of one, after checking both checksums.
+
+    Parameters
+    ----------
+    path : Path
+    options : ImportOptions
+        Only name and licence are used: everything else is in the card.
+    report : callable
+
+    Returns
+    -------
+    Draft
+    """
+    report(Progress("checking", 0, 1))
+    card = card_from(read_member(path, CARD, MAX_CARD_BYTES), path)
+    content = read_member(path, card.weights_file, MAX_WEIGHTS_BYTES)
+    checked(content, card, path)
+    changes = {"name": options.name, "license": options.license}
+    return Draft(card.model_copy(update={key: value for key, value in changes.items() if value}), content)
+
+
+def import_pretrained(path: Path, options: ImportOptions, report: Report = silent) -> Draft:
+    """Read what segmentation-models-pytorch's ``save_pretrained`` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, or its zip archive, with ``config.json`` and ``model.safetensors``.
+    options : ImportOptions
+        Classes and preprocessing, which it does not tell.
+    report : callable
+
+    Returns
+    -------
+    Draft
+
+    Raises
+    ------
+    ModelError
+        If the description or the weights are not those of a known network.
+    QuestionsError
+        For classes and preprocessing.
+    """
+    data = _json(read_member(path, CONFIG, MAX_CARD_BYTES), path)
+    architecture = data.get("_model_class") or options.architecture
+    if not isinstance(architecture, str):
+        raise ModelError("config.json names no architecture of segmentation-models-pytorch", path=path)
+    config = smp_config(architecture, data, path)
+    ask(config, options, path)
+    report(Progress("building the network", 0, 1))
+    card = card_of(config, options, path, f"Imported from {path.name}.")
+    weights = safetensors_from(read_member(path, WEIGHTS, MAX_WEIGHTS_BYTES), path)
+    fitted, notes = fit(card, weights, path)
+    return Draft(card, fitted, notes)
+
+
+def read_member(path: Path, name: str, limit: int) -> bytes:
+    """Read one file of a folder or of its zip archive.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        A plain file name.
+    limit : int
+        The most bytes that it may have.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ModelError
+        If it is missing, too large or damaged.
+    """
+    if not path.is_dir():
+        with open_archive(path) as archive:
+            found = [n for n in archive.names if PurePosixPath(n).name == name]
+            shallowest = min(found, key=lambda n: len(PurePosixPath(n).parts), default=name)
+            return archive.read(shallowest, limit)
+    file = path / name
+    try:
+        if file.stat().st_size > limit:
+            raise ModelError(f"{name} is larger than {limit / 1e6:.0f} MB", path=path)
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{name} is missing", path=path) from None
+    except OSError as error:
+        raise ReadError(f"cannot be read ({error.strerror or error})", path=file) from error
+
+
+def safetensors_from(content: bytes, path: Path) -> dict[str, torch.Tensor]:
+    """Read safetensors; the format holds numbers only.
+
+    Parameters
+    ----------
+    content : bytes
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return dict(load(content))
+    except (SafetensorError, ValueError, KeyError, OverflowError) as error:
+        raise ModelError(f"the weights are no safetensors file ({error})", path=path) from error
+
+
+def _json(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{CONFIG} is not valid JSON ({error})", path=path) from error
+    if not isinstance(data, dict):
+        raise ModelError(f"{CONFIG} holds no settings", path=path)
+    return data
