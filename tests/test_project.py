@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from npe2 import PluginManifest
+from npe2.manifest.utils import import_python_name
 
 import napari_specimen_seg
 
@@ -113,7 +114,7 @@ def test_every_command_of_the_manifest_can_be_called(manifest: PluginManifest) -
 
     assert commands
     for command in commands:
-        assert callable(command.get_callable()), command.id
+        assert callable(import_python_name(command.python_name)), command.id
 
 
 def test_the_manifest_at_the_top_leads_into_the_package() -> None:
