@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .evaluation.evaluate import evaluate
     from .models.card import ModelCard
     from .models.predictor import Predictor, load_model
+    from .training.config import TrainConfig
+    from .training.run import train
 
 __version__ = "0.1.0"
 
@@ -28,11 +30,13 @@ _ROOMS = {
     "SpecimenError": "core.errors",
     "SpecimenImage": "core.image",
     "SpecimenLabels": "core.image",
+    "TrainConfig": "training.config",
     "evaluate": "evaluation.evaluate",
     "load_model": "models.predictor",
     "measure": "core.measure",
     "read_image": "core.files",
     "read_labels": "core.files",
+    "train": "training.run",
     "write_labels": "core.files",
 }
 
@@ -45,11 +49,13 @@ __all__ = [
     "SpecimenError",
     "SpecimenImage",
     "SpecimenLabels",
+    "TrainConfig",
     "evaluate",
     "load_model",
     "measure",
     "read_image",
     "read_labels",
+    "train",
     "write_labels",
 ]
 

@@ -1,0 +1,217 @@
+"""One transform for picture and mask: the picture is interpolated once, masks are always nearest.
+
+Flips, turns, shift, scale, rotation and elastic deformation are composed into one field of positions, so
+that a picture is sampled once instead of once per operation: it stays sharp, and it is quicker. All
+randomness comes from the generator that is passed in, so that a sample depends on nothing but its seed.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+from torch.nn import functional
+from torchvision.transforms import v2
+
+from .config import AugmentSettings
+from .losses import IGNORE
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a stored picture that a sample shows, before it is varied.
+
+    Parameters
+    ----------
+    center : (float, float)
+        Row and column in the stored picture's pixels.
+    scale : (float, float)
+        Stored pixels per pixel of the sample, along rows and columns.
+    """
+
+    center: tuple[float, float]
+    scale: tuple[float, float]
+
+
+class Augment:
+    """Varies samples.
+
+    Parameters
+    ----------
+    settings : AugmentSettings
+    shape : (int, int)
+        Height and width of the samples.
+    mean, std : tuple of float
+        Of the network's input.
+    """
+
+    def __init__(
+        self,
+        settings: AugmentSettings,
+        shape: tuple[int, int],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> None:
+        self.settings = settings
+        self.shape = shape
+        self.mean = torch.tensor(mean)[:, None, None]
+        self.std = torch.tensor(std)[:, None, None]
+
+    def __call__(
+        self, picture: Tensor, target: Tensor, window: Window, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return a varied sample.
+
+        Parameters
+        ----------
+        picture : torch.Tensor
+            (C, Y, X) float32, values 0 to 1.
+        target : torch.Tensor
+            (Y, X) int64.
+        window : Window
+        generator : torch.Generator
+
+        Returns
+        -------
+        picture : torch.Tensor
+            (C, height, width), as the network takes it; 0 outside of the picture.
+        target : torch.Tensor
+            (height, width) int64; `IGNORE` outside of the picture.
+        """
+        grid = self._grid(picture.shape[1:], window, generator)
+        shown = functional.grid_sample(
+            picture[None], grid, mode="bilinear", padding_mode="border", align_corners=False
+        )[0]
+        inside = (grid.abs() <= 1).all(-1)[0]
+        picked = functional.grid_sample(
+            target[None, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
+        )[0, 0]
+        shown = self._colors(shown, generator)
+        shown = torch.where(inside, (shown - self.mean) / self.std, torch.zeros(()))
+        shown, erased = self._erase(shown, generator)
+        labels = picked.round().long().masked_fill(~inside, IGNORE)
+        return shown, labels.masked_fill(erased, IGNORE) if erased is not None else labels
+
+    # -- where ---------------------------------------------------------------------------------------
+
+    def _grid(self, size: torch.Size, window: Window, generator: Generator) -> Tensor:
+        """Return positions (1, height, width, 2) in the stored picture, -1 to 1, x first."""
+        height, width = self.shape
+        rows = torch.arange(height, dtype=torch.float32) - (height - 1) / 2
+        columns = torch.arange(width, dtype=torch.float32) - (width - 1) / 2
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        if self.settings.elastic:
+            dy, dx = self._elastic(generator)
+            y, x = y + dy, x + dx
+        (a, b), (c, d) = self._matrix(generator)
+        y, x = a * y + b * x, c * y + d * x
+        shift = self.settings.shift
+        y = y + _uniform(generator, -shift, shift) * height
+        x = x + _uniform(generator, -shift, shift) * width
+        y = y * window.scale[0] + window.center[0]
+        x = x * window.scale[1] + window.center[1]
+        return torch.stack([(2 * x + 1) / size[1] - 1, (2 * y + 1) / size[0] - 1], -1)[None]
+
+    def _matrix(self, generator: Generator) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return the linear part: rotation, scale, crop, quarter turns and flips, rows first."""
+        settings = self.settings
+        angle = math.radians(_uniform(generator, -settings.rotate, settings.rotate))
+        if settings.quarter_turns:
+            angle += math.pi / 2 * int(torch.randint(4, (), generator=generator))
+        size = -math.log(1 - settings.scale)
+        zoom = math.exp(_uniform(generator, -size, size))
+        if settings.crop is not None:
+            zoom *= math.sqrt(_uniform(generator, *settings.crop))
+        flip_y = -1.0 if settings.flip_vertical and _uniform(generator) < 0.5 else 1.0
+        flip_x = -1.0 if settings.flip_horizontal and _uniform(generator) < 0.5 else 1.0
+        cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
+        return (flip_y * cos, flip_y * -sin), (flip_x * sin, flip_x * cos)
+
+    def _elastic(self, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Return smooth displacements: random ones on a coarse grid, bicubic in between."""
+        height, width = self.shape
+        coarse = torch.randn(1, 2, 5, 5, generator=generator)
+        field = functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)[0]
+        reach = 0.04 * self.settings.elastic * min(height, width)
+        return field[0] * reach, field[1] * reach
+
+    # -- how it looks --------------------------------------------------------------------------------
+
+    def _colors(self, picture: Tensor, generator: Generator) -> Tensor:
+        s = self.settings
+        if s.brightness or s.contrast:
+            factor = 1 + s.contrast * _uniform(generator, -0.8, 0.8)
+            middle = picture.mean()
+            picture = (picture - middle) * factor + middle + 0.5 * s.brightness * _uniform(generator, -1, 1)
+        if s.gamma:
+            picture = picture.clamp(0, 1) ** math.exp(s.gamma * _uniform(generator, -1, 1))
+        if s.hue and len(picture) == 3:
+            picture = v2.functional.adjust_saturation(
+                picture.clamp(0, 1), 1 + s.hue * _uniform(generator, -1, 1)
+            )
+            picture = v2.functional.adjust_hue(picture, 0.25 * s.hue * _uniform(generator, -1, 1))
+        if s.blur and _uniform(generator) < 0.5:
+            picture = v2.functional.gaussian_blur(
+                picture, [7, 7], [0.1 + 3 * s.blur * _uniform(generator)] * 2
+            )
+        if s.noise:
+            level = 0.2 * s.noise * _uniform(generator)
+            picture = picture + level * torch.randn(picture.shape, generator=generator)
+        return self._by_torchvision(picture.clamp(0, 1), generator)
+
+    def _by_torchvision(self, picture: Tensor, generator: Generator) -> Tensor:
+        """Apply what works on 8 bits or brings its own randomness, on a seed of its own."""
+        s = self.settings
+        if not (s.trivial or s.jpeg) or len(picture) not in (1, 3):
+            return picture
+        coded = (picture * 255).round().to(torch.uint8)
+        if s.trivial:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+                coded = _TrivialColors()(coded)
+        if s.jpeg and _uniform(generator) < 0.5:
+            coded = _as_jpeg(coded, int(95 - 75 * s.jpeg * _uniform(generator)))
+        return coded.float() / 255
+
+    def _erase(self, picture: Tensor, generator: Generator) -> tuple[Tensor, Tensor | None]:
+        """Blank a rectangle; what lay there is neither learned nor scored."""
+        if not self.settings.erase or _uniform(generator) >= self.settings.erase:
+            return picture, None
+        height, width = self.shape
+        area = _uniform(generator, 0.05, 0.4) * height * width
+        aspect = math.exp(_uniform(generator, math.log(0.05), math.log(6.1)))
+        rows = min(height, max(1, round(math.sqrt(area * aspect))))
+        columns = min(width, max(1, round(math.sqrt(area / aspect))))
+        top = int(_uniform(generator) * (height - rows + 1))
+        left = int(_uniform(generator) * (width - columns + 1))
+        erased = torch.zeros(height, width, dtype=torch.bool)
+        erased[top : top + rows, left : left + columns] = True
+        return picture.masked_fill(erased, 0.0), erased
+
+
+class _TrivialColors(v2.TrivialAugmentWide):  # type: ignore[misc]
+    """TrivialAugment without its geometric operations: those would leave the mask behind."""
+
+    _AUGMENTATION_SPACE = {  # noqa: RUF012 - the library's own way of naming what it picks from
+        key: value
+        for key, value in v2.TrivialAugmentWide._AUGMENTATION_SPACE.items()
+        if key not in ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+    }
+
+
+def _as_jpeg(coded: Tensor, quality: int) -> Tensor:
+    """Return a picture (C, Y, X) uint8 as it looks after being saved as JPEG."""
+    layers = coded.permute(1, 2, 0).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(layers if len(coded) == 3 else layers[..., 0]).save(buffer, "JPEG", quality=quality)
+    again = torch.from_numpy(np.array(Image.open(buffer)))
+    return again.permute(2, 0, 1) if again.ndim == 3 else again[None]
+
+
+def _uniform(generator: Generator, low: float = 0.0, high: float = 1.0) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))

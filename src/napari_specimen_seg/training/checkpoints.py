@@ -1,0 +1,174 @@
+"""What a run leaves on the disk while it goes on, so that it survives being killed at any time.
+
+Every file is written beside its place and renamed. The last checkpoint before the newest is kept too: if
+the newest turns out to be damaged, the run goes on from that one and says so.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import SpecimenError, WriteError
+from ..core.files.atomic import atomic
+from .config import TrainConfig
+from .events import EpochEnded, Finished, Noted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from ..models.card import ModelCard
+    from .events import Event
+
+SETTINGS = "train.toml"
+HISTORY = "history.csv"
+
+
+@dataclass
+class Keeper:
+    """The folder of a run.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder to be.
+    config : TrainConfig
+    resume : bool
+        Whether the folder may hold an unfinished run, which is gone on with.
+
+    Raises
+    ------
+    WriteError
+        If the folder holds something else, or cannot be written.
+    """
+
+    folder: Path
+    config: TrainConfig
+    resume: bool = False
+    history: list[EpochEnded] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        unfinished = (self.folder / SETTINGS).is_file()
+        if self.folder.exists() and any(self.folder.iterdir()) and not (self.resume and unfinished):
+            raise WriteError(
+                "the folder is not empty",
+                path=self.folder,
+                advice="Choose another, or go on with an unfinished run by --resume.",
+            )
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"cannot be written ({error.strerror})", path=self.folder) from error
+        with atomic(self.folder / SETTINGS, overwrite=True) as path:
+            path.write_text(self.config.to_toml(), encoding="utf-8")
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.folder / "checkpoints"
+
+    # -- going on ------------------------------------------------------------------------------------
+
+    def last_checkpoint(self, tell: Callable[[Event], None]) -> Path | None:
+        """Return the newest checkpoint that is whole, and take the history up to it; None at the start."""
+        for name in ("last.ckpt", "previous.ckpt"):
+            path = self.checkpoints / name
+            if not path.is_file():
+                continue
+            content = _read(path)
+            if content is None:
+                tell(Noted(f"{name} is damaged and left aside"))
+                continue
+            self.history = [EpochEnded(**row) for row in content["specimen_history"]]
+            tell(Noted(f"going on after epoch {content['epoch'] + 1}"))
+            return path
+        return None
+
+    def save(self, trainer: Any) -> None:
+        """Write the newest checkpoint; the one before becomes ``previous.ckpt``."""
+        newest, previous = self.checkpoints / "last.ckpt", self.checkpoints / "previous.ckpt"
+        draft = self.checkpoints / "draft.ckpt"
+        trainer.save_checkpoint(draft)
+        if newest.exists():
+            newest.replace(previous)
+        draft.replace(newest)
+
+    # -- what people look at -------------------------------------------------------------------------
+
+    def record(self, event: EpochEnded) -> None:
+        """Add an epoch to ``history.csv``."""
+        self.history.append(event)
+        names = list(event.iou)
+        rows = io.StringIO()
+        writer = csv.writer(rows)
+        head = ["epoch", "loss", "validation_loss", "mean_iou", "mean_dice", "lr", "best"]
+        writer.writerow(head + [f"iou {name}" for name in names])
+        for item in self.history:
+            writer.writerow([getattr(item, key) for key in head] + [item.iou.get(name) for name in names])
+        with atomic(self.folder / HISTORY, overwrite=True) as path:
+            path.write_text(rows.getvalue(), encoding="utf-8", newline="")
+
+    @property
+    def best(self) -> EpochEnded | None:
+        """The best epoch so far."""
+        return next((event for event in reversed(self.history) if event.best), None)
+
+    def keep_best(self, network: torch.nn.Module) -> None:
+        """Write the network's weights as the best so far."""
+        from safetensors.torch import save_file
+
+        weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+        with atomic(self.checkpoints / "best.safetensors", overwrite=True) as path:
+            save_file(weights, path)
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    def finish(self, card: ModelCard, tell: Callable[[Event], None]) -> ModelCard | None:
+        """Turn the best weights into a model: weights, card, page for people, pictures.
+
+        Returns
+        -------
+        ModelCard or None
+            None if no epoch was finished.
+        """
+        from safetensors.torch import load_file
+
+        from ..models.bundle import write_beside
+        from .plots import plot_history
+
+        best = self.best
+        if best is None:
+            tell(Noted("stopped before the first epoch was over: there is no model to keep"))
+            return None
+        scores = {"mean iou": best.mean_iou, "mean dice": best.mean_dice}
+        scores |= {f"iou {name}": value for name, value in best.iou.items()}
+        rounded = {key: round(value, 4) for key, value in scores.items() if value == value}
+        card = card.model_copy(update={"scores": {"validation": rounded}})
+        card = write_beside(self.folder, card, load_file(self.checkpoints / "best.safetensors"))
+        plot_history(self.history, self.folder / "curves.png")
+        tell(Finished(str(self.folder), rounded))
+        return card
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Read a checkpoint of ours; None if it is damaged. Nothing in it is executed."""
+    import pickle
+    import zipfile
+
+    import torch
+
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not compare checksums
+            if archive.testzip() is not None:
+                return None
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
+        return None
+    if not isinstance(content, dict) or "specimen_history" not in content:
+        raise SpecimenError("is no checkpoint of this program", path=path)
+    return content

@@ -1,0 +1,217 @@
+"""Lightning's trainer, set up for this program, and the callback that tells, keeps and stops."""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+import threading
+import time
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
+
+from .config import TrainConfig
+from .events import EpochEnded, Stepped
+from .task import SegmentationTask, dice_of, iou_of, mean_iou
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .checkpoints import Keeper
+    from .events import Event
+
+
+def make_trainer(
+    task: SegmentationTask, keeper: Keeper, tell: Callable[[Event], None], stop: threading.Event
+) -> pl.Trainer:
+    """Return a trainer that tells what it does, keeps what is worth keeping, and stops when asked.
+
+    Parameters
+    ----------
+    task : SegmentationTask
+    keeper : Keeper
+    tell : callable
+    stop : threading.Event
+
+    Returns
+    -------
+    lightning.pytorch.Trainer
+    """
+    config = task.config
+    watch = Watch(keeper, tell, stop)
+    callbacks: list[pl.Callback] = [watch]
+    if config.learn.ema:
+        callbacks.insert(0, EMAWeightAveraging(decay=config.learn.ema))
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its advice is for programmers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pl.Trainer(
+            accelerator=config.run.device if config.run.device != "auto" else _accelerator(),
+            devices=_devices(config.run.devices),
+            num_nodes=config.run.nodes,
+            strategy=config.run.strategy,
+            precision=precision_of(config),
+            max_epochs=sum(phase.epochs for phase in task.phases),
+            accumulate_grad_batches=config.learn.accumulate,
+            gradient_clip_val=config.learn.clip or None,
+            callbacks=callbacks,
+            logger=_loggers(config, keeper.folder),
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=1,
+            log_every_n_steps=1,
+            default_root_dir=keeper.folder,
+        )
+
+
+class Watch(pl.Callback):
+    """Tells every step and epoch, keeps checkpoints and the best weights, stops when asked.
+
+    Parameters
+    ----------
+    keeper : Keeper
+    tell : callable
+    stop : threading.Event
+    """
+
+    def __init__(self, keeper: Keeper, tell: Callable[[Event], None], stop: threading.Event) -> None:
+        self.keeper = keeper
+        self.tell = tell
+        self.stop = stop
+        self._losses: list[float] = []
+        self._begin = 0.0
+        self._done = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        del trainer, pl_module
+        self._begin = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Tell the loss and the time left."""
+        del batch, pl_module
+        loss = float(outputs["loss"] if isinstance(outputs, dict) else outputs)
+        self._losses.append(loss)
+        self._done += 1
+        steps = int(trainer.num_training_batches)
+        left = (trainer.max_epochs or 1) * steps - trainer.current_epoch * steps - batch_idx - 1
+        pace = (time.monotonic() - self._begin) / self._done
+        self.tell(
+            Stepped(
+                epoch=trainer.current_epoch + 1,
+                step=batch_idx + 1,
+                steps=steps,
+                loss=loss,
+                lr=_rate(trainer),
+                seconds_left=round(left * pace, 1),
+            )
+        )
+        if self.stop.is_set():
+            trainer.should_stop = True
+            trainer.limit_val_batches = 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell the scores of the epoch; keep the weights if they are the best."""
+        assert isinstance(pl_module, SegmentationTask)
+        if self.stop.is_set() or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        score = mean_iou(pl_module.confusion)
+        best = self.keeper.best
+        is_best = best is None or not score <= best.mean_iou
+        names = [c.name for c in pl_module.card.class_map][1:]
+        iou, dice = iou_of(pl_module.confusion)[1:], dice_of(pl_module.confusion)[1:]
+        event = EpochEnded(
+            epoch=trainer.current_epoch + 1,
+            loss=float(np.mean(self._losses)) if self._losses else math.nan,
+            validation_loss=pl_module.validation_loss,
+            mean_iou=score if math.isfinite(score) else 0.0,
+            mean_dice=float(np.nanmean(dice)) if np.isfinite(dice).any() else 0.0,
+            lr=_rate(trainer),
+            best=is_best,
+            iou={n: float(v) for n, v in zip(names, iou, strict=True) if math.isfinite(v)},
+        )
+        self._losses = []
+        if is_best:
+            self.keeper.keep_best(pl_module.network)
+        self.keeper.record(event)
+        self.tell(event)
+        patience = pl_module.config.learn.patience
+        best = self.keeper.best
+        if patience and best is not None and event.epoch - best.epoch >= patience:
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the checkpoint after an epoch that was finished."""
+        del pl_module
+        if not self.stop.is_set():
+            self.keeper.save(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Put the history into the checkpoint, so that both always belong together."""
+        del trainer, pl_module
+        checkpoint["specimen_history"] = [asdict(event) for event in self.keeper.history]
+
+
+def precision_of(config: TrainConfig) -> Any:
+    """Return Lightning's name of the precision; mixed only where it is faster."""
+    if config.learn.precision == "fp32":
+        return "32-true"
+    if torch.cuda.is_available() and config.run.device in ("auto", "cuda", "gpu"):
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    on_cpu = config.run.device == "cpu" or _accelerator() == "cpu"
+    return "bf16-mixed" if on_cpu and cpu_has_bf16() else "32-true"
+
+
+def cpu_has_bf16() -> bool:
+    """Tell whether the processor computes in bf16 itself; without that it is several times slower."""
+    if platform.system() != "Linux":
+        return False
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _accelerator() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _devices(text: str) -> Any:
+    if text.isdigit():
+        return int(text)
+    return text if text == "auto" else [int(part) for part in text.split(",")]
+
+
+def _rate(trainer: pl.Trainer) -> float:
+    return float(max(group["lr"] for group in trainer.optimizers[0].param_groups))
+
+
+def _loggers(config: TrainConfig, folder: Path) -> Any:
+    """Return the loggers that were asked for; history.csv is always written by the keeper."""
+    chosen: list[Any] = []
+    if "tensorboard" in config.run.loggers:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        chosen.append(TensorBoardLogger(folder, name="tensorboard"))
+    if "wandb" in config.run.loggers:
+        from lightning.pytorch.loggers import WandbLogger
+
+        chosen.append(WandbLogger(save_dir=folder, name=config.run.name or folder.name))
+    return chosen or False

@@ -1,0 +1,332 @@
+"""Train: from settings to a model folder, telling what happens on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.classes import ClassMap
+from ..core.errors import SpecimenError
+from ..core.files import read_image, read_labels
+from ..core.image import SpecimenImage
+from ..core.preprocessing import Preprocessing
+from ..models.bundle import read_card, read_weights
+from ..models.card import Binary, ModelCard, Sigmoid, Softmax, Training
+from ..models.devices import is_out_of_memory
+from ..models.library import find_model
+from ..models.network import build_network
+from .checkpoints import Keeper
+from .config import TrainConfig
+from .dataset import Samples, Store, read_target
+from .events import Event, Noted, Started
+from .losses import balanced_weights
+from .pairs import Pair, find_pairs
+from .preflight import check_data
+from .split import split_pairs
+from .task import NotANumberError, SegmentationTask
+
+Tell = Callable[[Event], None]
+
+IMAGENET = {"rgb": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "gray": ((0.449,), (0.226,))}
+"""Mean and deviation of photographs, values 0 to 1; for grey their averages."""
+
+
+def train(config: TrainConfig, out: str | Path, *, resume: bool = False) -> Iterator[Event]:
+    """Train a model.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    out : path-like
+        The model folder to be made.
+    resume : bool
+        Go on with what an earlier run of the same settings left in `out`.
+
+    Yields
+    ------
+    Event
+        From `Started` to `Finished`. Closing the iterator stops the run and keeps the best model so far.
+
+    Raises
+    ------
+    SpecimenError
+        If data or settings do not allow training.
+    """
+    events: queue.Queue[Event | BaseException | None] = queue.Queue()
+    stop = threading.Event()
+
+    def tell(event: Event) -> None:
+        events.put(event)
+
+    def work() -> None:
+        try:
+            run_training(config, Path(out), tell, resume=resume, stop=stop)
+            events.put(None)
+        except BaseException as error:
+            events.put(error)
+
+    thread = threading.Thread(target=work, name="training", daemon=True)
+    thread.start()
+    try:
+        while (event := events.get()) is not None:
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+    finally:
+        stop.set()
+        thread.join()
+
+
+def run_training(
+    config: TrainConfig, out: Path, tell: Tell, *, resume: bool = False, stop: threading.Event | None = None
+) -> ModelCard | None:
+    """Train in this thread; see `train`.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    out : Path
+    tell : callable
+        Called with every event.
+    resume : bool
+    stop : threading.Event, optional
+        Set it to stop after the current batch and keep the best model so far.
+
+    Returns
+    -------
+    ModelCard or None
+        None if it was stopped before anything was worth keeping.
+    """
+    keeper = Keeper(out, config, resume=resume)
+    pairs = find_pairs(config.data)
+    class_map = config.data.class_map or class_map_of(config, pairs.pairs)
+    learn, validate = split_pairs(pairs.pairs, config.data, config.run.seed)
+    for line in check_data(pairs, learn, validate, config, class_map):
+        tell(Noted(line))
+    job = _Job(config, class_map, learn, validate, out.name)
+    while True:
+        try:
+            job.fit(keeper, tell, stop or threading.Event())
+            break
+        except RuntimeError as error:
+            job = job.with_half_the_batch(error, tell)
+    return keeper.finish(job.card, tell)
+
+
+class _Job:
+    """Data, network and settings of one run."""
+
+    def __init__(
+        self, config: TrainConfig, class_map: ClassMap, learn: list[Pair], validate: list[Pair], name: str
+    ) -> None:
+        self.config = config
+        self.preprocessing = preprocessing_of(config)
+        self.card = card_of(config, class_map, self.preprocessing, learn, validate, name)
+        self.store = Store(learn, config, class_map, self.preprocessing)
+        self.validation = [_validation_pair(pair, config, class_map) for pair in validate]
+
+    def with_half_the_batch(self, error: RuntimeError, tell: Tell) -> _Job:
+        """Return the job with half the batch and twice the accumulation, or explain why it ends."""
+        size = self.config.learn.batch_size
+        if isinstance(error, NotANumberError):
+            raise SpecimenError(
+                str(error), advice="Lower the learning rate (a tenth is a good try) or use precision fp32."
+            ) from error
+        if not is_out_of_memory(error) or size == 1:
+            raise SpecimenError(f"training failed ({error})") from error
+        learn = self.config.learn
+        self.config = self.config.changed(
+            {"learn": {"batch_size": size // 2, "accumulate": learn.accumulate * 2}}
+        )
+        tell(Noted(f"out of memory: the batch is {size // 2} from here on, two of them a step"))
+        return self
+
+    def fit(self, keeper: Keeper, tell: Tell, stop: threading.Event) -> None:
+        """Run Lightning's loop from the last checkpoint, or from the start."""
+        from .loop import make_trainer
+
+        samples = Samples(self.store, self.config, self.preprocessing, len(self.card.class_map))
+        weights = None
+        if self.config.learn.class_weights == "balanced":
+            counts = torch.from_numpy(samples.counts.sum(0))
+            weights = balanced_weights(counts if isinstance(self.card.head, Softmax) else counts[1:])
+        torch.manual_seed(self.config.run.seed)
+        network = starting_network(self.config, self.card).to(memory_format=torch.channels_last)
+        task = SegmentationTask(network, self.card, self.config, samples, self.validation, weights)
+        trainer = make_trainer(task, keeper, tell, stop)
+        tell(
+            Started(
+                learn=len(self.store),
+                validate=len(self.validation),
+                epochs=trainer.max_epochs or 0,
+                steps=len(_first_batches(samples, self.config)),
+                classes=tuple(c.name for c in self.card.class_map),
+                device=trainer.accelerator.__class__.__name__.removesuffix("Accelerator").lower(),
+                precision=str(trainer.precision),
+            )
+        )
+        checkpoint = keeper.last_checkpoint(tell)
+        trainer.fit(task, ckpt_path=checkpoint, weights_only=True)
+
+
+def _first_batches(samples: Samples, config: TrainConfig) -> Any:
+    from .task import Batches
+
+    return Batches(samples, config, 0, 0, 1)
+
+
+def preprocessing_of(config: TrainConfig) -> Preprocessing:
+    """Return the preprocessing that the settings ask for; that of the starting model where there is one."""
+    if config.network.start_from:
+        start = read_card(find_model(config.network.start_from)).preprocessing
+        if start.channels == config.input.channels:
+            return start.model_copy(
+                update={"values": config.input.values, "geometry": config.input.geometry}
+            )
+    channels = config.input.channels
+    mean, std = IMAGENET.get(str(channels), ((0.5,), (0.25,)))
+    if isinstance(channels, int):
+        mean, std = mean * channels, std * channels
+    return Preprocessing(
+        channels=channels, values=config.input.values, mean=mean, std=std, geometry=config.input.geometry
+    )
+
+
+def card_of(
+    config: TrainConfig,
+    class_map: ClassMap,
+    preprocessing: Preprocessing,
+    learn: list[Pair],
+    validate: list[Pair],
+    name: str,
+) -> ModelCard:
+    """Return the card of the model to be trained; scores come later."""
+    settings = config.learn
+    kind = settings.head
+    if kind == "auto":
+        kind = "binary" if len(class_map.foreground) == 1 else "softmax"
+    head: Softmax | Sigmoid | Binary = Softmax()
+    if kind == "sigmoid":
+        head = Sigmoid(threshold=settings.threshold)
+    elif kind == "binary":
+        head = Binary(threshold=settings.threshold)
+    clean = "".join(c if c.isalnum() or c in "._- " else "-" for c in config.run.name or name).strip("._- ")
+    return ModelCard(
+        name=clean or "model",
+        description=f"Trained with the recipe {config.recipe}." if config.recipe else "",
+        architecture=config.network.architecture,
+        encoder=config.network.encoder,
+        options={k: tuple(v) if isinstance(v, list) else v for k, v in config.network.options.items()},
+        class_map=class_map,
+        head=head,
+        preprocessing=preprocessing,
+        training=Training(
+            data=str(config.data.images.name if config.data.images else ""),
+            pictures=len(learn),
+            split=f"{config.data.split}, {len(validate)} pictures for validation, seed {config.run.seed}",
+            data_sha256=data_hash(learn + validate),
+        ),
+    )
+
+
+def data_hash(pairs: list[Pair]) -> str:
+    """Return one SHA-256 over all pictures and masks, by name and content."""
+    digest = hashlib.sha256()
+    for pair in sorted(pairs, key=lambda p: p.name):
+        for path in (pair.picture, *pair.masks):
+            digest.update(f"{path.name}\n".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(repr(pair.regions).encode())
+    return digest.hexdigest()
+
+
+def class_map_of(config: TrainConfig, pairs: list[Pair]) -> ClassMap:
+    """Find out the classes: from the masks' own class map, a COCO file, or the values that occur."""
+    data = config.data
+    if data.labels is not None and data.labels.suffix.lower() == ".json":
+        from . import coco
+
+        return coco.categories_of(data.labels)
+    found: set[int] = set()
+    for pair in pairs:
+        labels = read_labels(pair.masks[0])
+        if data.kind in ("binary", "instances"):
+            from ..core.classes import PRESETS
+
+            return PRESETS["nuclei" if data.kind == "instances" else "specimen"]
+        if labels.class_map is not None:
+            return labels.class_map
+        found.update(np.unique(np.asarray(labels.data)).tolist())
+        if len(found) > 256:
+            raise SpecimenError(
+                "the masks hold hundreds of values: they number objects",
+                path=pair.masks[0],
+                advice="Choose 'instances' as the kind of masks, or give a class map.",
+            )
+    return ClassMap.of_ids(sorted(found - {data.ignore_id}))
+
+
+def starting_network(config: TrainConfig, card: ModelCard) -> torch.nn.Module:
+    """Build the network with the weights it starts from.
+
+    Raises
+    ------
+    SpecimenError
+        If the model to start from has another architecture.
+    """
+    if config.network.pretrained and not config.network.start_from:
+        return _with_imagenet(card)
+    network = build_network(card)
+    if not config.network.start_from:
+        return network
+    folder = find_model(config.network.start_from)
+    other = read_card(folder)
+    if (other.architecture, other.encoder) != (card.architecture, card.encoder):
+        raise SpecimenError(
+            f"{other.name} is {other.architecture} with {other.encoder}, the settings ask for "
+            f"{card.architecture} with {card.encoder}",
+            advice="Take over the model's network.",
+        )
+    weights = read_weights(folder, other)
+    own = network.state_dict()
+    # The head is new where the classes differ; everything else must fit.
+    fitting = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
+    left = [k for k in own if k not in fitting and not k.startswith("segmentation_head")]
+    if left:
+        raise SpecimenError(f"{other.name} does not fit: {left[0]} has another shape")
+    network.load_state_dict({**own, **fitting})
+    return network
+
+
+def _with_imagenet(card: ModelCard) -> torch.nn.Module:
+    """Build the network with ImageNet weights in its encoder, downloading them where they are missing."""
+    import segmentation_models_pytorch as smp
+
+    network = build_network(card)
+    try:
+        encoder = smp.encoders.get_encoder(
+            card.encoder,
+            in_channels=card.preprocessing.in_channels,
+            depth=int(card.options.get("encoder_depth", 5)),  # type: ignore[arg-type]
+            weights="imagenet",
+        )
+    except Exception as error:  # the libraries raise whatever their downloader raises
+        raise SpecimenError(
+            f"the ImageNet weights of {card.encoder} cannot be had ({error})",
+            advice="Go online once, or train from scratch or from a model.",
+        ) from error
+    network.encoder.load_state_dict(encoder.state_dict())  # type: ignore[union-attr]
+    return network
+
+
+def _validation_pair(pair: Pair, config: TrainConfig, class_map: ClassMap) -> tuple[SpecimenImage, Any]:
+    image = read_image(pair.picture)
+    image = image.replace(data=np.asarray(image.data))
+    return image, read_target(pair, config.data, class_map, (image.height, image.width))

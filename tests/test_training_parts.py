@@ -1,0 +1,382 @@
+"""The parts of training that have answers: pairs, splits, losses, schedule, augmentation, order."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_specimen_seg.core.errors import ReadError, SpecimenError
+from napari_specimen_seg.training.config import AugmentSettings, DataSettings, LearnSettings, TrainConfig
+from napari_specimen_seg.training.pairs import Pair, find_pairs
+from napari_specimen_seg.training.recipes import RECIPES
+from napari_specimen_seg.training.schedule import factor, group_rates, phase_at, phases_of
+from napari_specimen_seg.training.split import split_pairs
+
+torch = pytest.importorskip("torch")
+
+
+def save(path, value=0, size=(4, 4)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full(size, value, np.uint8)).save(path)
+
+
+# -- settings ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipes_survive_toml(name, tmp_path):
+    path = tmp_path / "train.toml"
+    path.write_text(RECIPES[name].to_toml(), encoding="utf-8")
+    assert TrainConfig.from_toml(path) == RECIPES[name]
+
+
+def test_a_settings_file_may_name_a_recipe_and_change_a_little(tmp_path):
+    path = tmp_path / "train.toml"
+    path.write_text('recipe = "embryo-gray"\n[learn]\nepochs = 3\n', encoding="utf-8")
+    config = TrainConfig.from_toml(path)
+    assert config.learn.epochs == 3
+    assert config.input == RECIPES["embryo-gray"].input
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[learn]\nepochs = 0", "learn.epochs"),
+        ("[learn]\nepoch = 3", "learn.epoch"),
+        ("[learn\n", "not valid TOML"),
+        ("[learn]\nfreeze_encoder = true\nfrozen_epochs = 2", "no meaning"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_one_line(tmp_path, text, words):
+    path = tmp_path / "train.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ReadError, match=words) as caught:
+        TrainConfig.from_toml(path)
+    assert "train.toml: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_numbers_of_the_earlier_systems():
+    fish, herbarium = RECIPES["fish-traits"], RECIPES["herbarium"]
+    assert (fish.input.geometry.height, fish.input.geometry.width) == (320, 800)
+    assert (fish.learn.lr, fish.learn.epochs, fish.learn.freeze_encoder) == (1e-4, 120, True)
+    assert herbarium.learn.discriminative == (400, 4)
+    assert herbarium.augment.crop == (0.25, 0.9)
+    assert RECIPES["embryo-gray"].input.channels == "gray"
+    assert RECIPES["balanced"].augment.erase == 0.358
+    assert RECIPES["nuclei-unet"].learn.threshold == 0.4
+
+
+# -- pairs and splits --------------------------------------------------------------------------------
+
+
+def test_masks_are_found_by_stem_and_by_ending(tmp_path):
+    save(tmp_path / "images" / "a.png")
+    save(tmp_path / "images" / "b.jpg")
+    save(tmp_path / "images" / "lonely.png")
+    save(tmp_path / "labels" / "a.png")
+    save(tmp_path / "labels" / "b_mask.png")
+    save(tmp_path / "labels" / "stray.png")
+    found = find_pairs(DataSettings(images=tmp_path / "images", labels=tmp_path / "labels"))
+    assert [(p.name, p.masks[0].name) for p in found.pairs] == [("a", "a.png"), ("b", "b_mask.png")]
+    assert sorted((p.name, why) for p, why in found.problems) == [
+        ("lonely.png", "has no mask"),
+        ("stray.png", "is a mask without a picture"),
+    ]
+
+
+def test_pictures_and_masks_may_share_a_folder(tmp_path):
+    save(tmp_path / "a.png")
+    save(tmp_path / "a_mask.png")
+    found = find_pairs(DataSettings(images=tmp_path))
+    assert [(p.picture.name, p.masks[0].name) for p in found.pairs] == [("a.png", "a_mask.png")]
+    assert found.problems == []
+
+
+def test_doubly_matched_pictures_are_never_paired_at_random(tmp_path):
+    save(tmp_path / "images" / "a.png")
+    save(tmp_path / "images" / "b.png")
+    for name in ("a.png", "a_mask.png", "b.png"):
+        save(tmp_path / "labels" / name)
+    found = find_pairs(DataSettings(images=tmp_path / "images", labels=tmp_path / "labels"))
+    assert [p.name for p in found.pairs] == ["b"]
+    assert "has 2 masks" in found.problems[0][1]
+
+
+def test_the_competitions_layout_is_recognised(tmp_path):
+    save(tmp_path / "id1" / "images" / "id1.png")
+    save(tmp_path / "id1" / "masks" / "x.png")
+    save(tmp_path / "id1" / "masks" / "y.png")
+    found = find_pairs(DataSettings(images=tmp_path))
+    assert [(p.name, len(p.masks)) for p in found.pairs] == [("id1", 2)]
+
+
+def test_a_list_of_pairs_names_what_is_gone(tmp_path):
+    save(tmp_path / "a.png")
+    save(tmp_path / "m.png")
+    (tmp_path / "list.csv").write_text("image,labels\na.png,m.png\ngone.png,m.png\n")
+    found = find_pairs(DataSettings(images=tmp_path / "list.csv"))
+    assert [p.name for p in found.pairs] == ["a"]
+    assert found.problems[0][0].name == "gone.png"
+
+
+def test_coco_polygons_and_run_lengths_are_painted(tmp_path):
+    from napari_specimen_seg.training.coco import categories_of, paint
+
+    save(tmp_path / "a.png", size=(4, 5))
+    content = {
+        "images": [{"id": 7, "file_name": "a.png"}],
+        "categories": [{"id": 3, "name": "leaf"}, {"id": 9, "name": "fruit"}],
+        "annotations": [
+            {"image_id": 7, "category_id": 3, "segmentation": [[0, 0, 5, 0, 5, 2, 0, 2]]},
+            {
+                "image_id": 7,
+                "category_id": 9,
+                "iscrowd": 1,
+                "segmentation": {"size": [4, 5], "counts": [1, 2, 17]},
+            },
+        ],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    found = find_pairs(DataSettings(images=tmp_path, labels=tmp_path / "c.json"))
+    assert categories_of(tmp_path / "c.json").name_of(2) == "fruit"
+    assert paint(found.pairs[0].regions, 4, 5).tolist() == [
+        [1, 1, 1, 1, 1],
+        [2, 1, 1, 1, 1],
+        [2, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0],
+    ]
+    with pytest.raises(ReadError, match="do not fit"):
+        paint(((1, {"size": [4, 5], "counts": [1, 2]}),), 4, 5)
+
+
+def pairs(*names):
+    return [Pair(name, __import__("pathlib").Path(f"{name}.png")) for name in names]
+
+
+def test_groups_never_straddle_the_split():
+    data = DataSettings(split="group", group=r"(.*)_\d", validation_share=0.3)
+    names = [f"s{i}_{j}" for i in range(10) for j in range(3)]
+    learn, validate = split_pairs(pairs(*names), data, seed=3)
+    assert len(learn) + len(validate) == 30
+    assert 6 <= len(validate) <= 12
+    assert {p.name[:2] for p in learn} & {p.name[:2] for p in validate} == set()
+    assert split_pairs(pairs(*names), data, seed=3) == (learn, validate)
+
+
+def test_a_column_may_say_what_is_kept_for_validation(tmp_path):
+    (tmp_path / "m.csv").write_text("CatBarcode,valid_set_equals_1\na,0\nb,1\nc,0\n")
+    data = DataSettings(split="column", metadata=tmp_path / "m.csv")
+    learn, validate = split_pairs(pairs("a", "b", "c"), data, 0)
+    assert ([p.name for p in learn], [p.name for p in validate]) == (["a", "c"], ["b"])
+    with pytest.raises(ReadError, match="has no row for d"):
+        split_pairs(pairs("a", "d"), data, 0)
+
+
+def test_a_split_that_leaves_nothing_is_refused():
+    with pytest.raises(ReadError, match="0 pictures to learn from"):
+        split_pairs(pairs("a"), DataSettings(), 0)
+
+
+# -- schedule ----------------------------------------------------------------------------------------
+
+
+def test_two_stages_with_discriminative_rates():
+    learn = LearnSettings(frozen_epochs=2, epochs=3, lr=0.4, discriminative=(400, 4))
+    frozen, free = phases_of(learn)
+    assert (frozen.first_epoch, frozen.epochs, frozen.frozen) == (0, 2, True)
+    assert (free.first_epoch, free.epochs, free.frozen) == (2, 3, False)
+    assert [phase_at((frozen, free), e) is frozen for e in (0, 1, 2, 9)] == [True, True, False, False]
+    assert group_rates(learn, 3, frozen) == [0.4] * 3
+    np.testing.assert_allclose(group_rates(learn, 3, free), [0.001, 0.01, 0.1])
+
+
+def test_one_cycle_goes_up_and_down():
+    values = [factor("one_cycle", x) for x in (0, 0.25, 1)]
+    np.testing.assert_allclose(values, [1 / 25, 1, 1e-5])
+    assert factor("cosine", 0.5) == pytest.approx(0.5)
+    assert factor("constant", 0.7) == 1
+
+
+# -- losses ------------------------------------------------------------------------------------------
+
+
+def losses(terms, head):
+    from napari_specimen_seg.training.losses import SumOfLosses
+
+    return SumOfLosses(terms, head)
+
+
+def test_losses_of_a_tiny_picture_written_out():
+    logits = torch.tensor([[[[0.0, 100.0, -100.0]]]])
+    target = torch.tensor([[[1, 1, -1]]])
+    # two labelled pixels: chance 0.5 and 1; the third is not looked at
+    assert float(losses({"cross_entropy": 1}, "binary")(logits, target)) == pytest.approx(math.log(2) / 2)
+    assert float(losses({"dice": 1}, "binary")(logits, target)) == pytest.approx(1 - 2.5 / (1.5 + 0.25 + 1))
+    assert float(losses({"jaccard": 1}, "binary")(logits, target)) == pytest.approx(1 - 2.5 / 3)
+    focal = float(losses({"focal": 1}, "binary")(logits, target))
+    assert focal == pytest.approx(0.25 * math.log(2) / 2)
+
+
+@pytest.mark.parametrize("name", ["dice", "jaccard", "cross_entropy", "focal", "lovasz", "tversky"])
+@pytest.mark.parametrize("head", ["softmax", "sigmoid", "binary"])
+def test_every_loss_falls_when_learned_and_ignores_what_is_not_labelled(name, head):
+    torch.manual_seed(0)
+    channels = {"softmax": 3, "sigmoid": 2, "binary": 1}[head]
+    target = torch.randint(0, 2 if head == "binary" else 3, (2, 6, 6))
+    target[:, :2] = -1
+    logits = torch.zeros(2, channels, 6, 6, requires_grad=True)
+    loss = losses({name: 1.0}, head)
+    first = loss(logits, target)
+    first.backward()
+    assert float(logits.grad[:, :, :2].abs().sum()) == 0
+    assert float(logits.grad.abs().sum()) > 0
+    with torch.no_grad():
+        better = logits - 5 * logits.grad / logits.grad.abs().max()
+    assert float(loss(better, target)) < float(first.detach())
+
+
+def test_nothing_labelled_is_no_loss_but_has_a_gradient():
+    logits = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    loss = losses({"dice": 1, "cross_entropy": 1}, "binary")(logits, torch.full((1, 2, 2), -1))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert float(logits.grad.abs().sum()) == 0
+
+
+def test_rare_classes_weigh_more():
+    from napari_specimen_seg.training.losses import balanced_weights
+
+    weights = balanced_weights(torch.tensor([100, 1, 0]))
+    assert weights[1] / weights[0] == pytest.approx(10)
+    assert weights[2] == weights[1]
+    assert float(weights.mean()) == pytest.approx(1)
+
+
+# -- augmentation ------------------------------------------------------------------------------------
+
+PLAIN = {
+    "flip_horizontal": False, "rotate": 0, "shift": 0, "scale": 0, "brightness": 0,
+    "contrast": 0, "gamma": 0, "hue": 0, "noise": 0, "blur": 0,
+}  # fmt: skip
+
+
+def augment(shape=(8, 8), **settings):
+    from napari_specimen_seg.training.augmentation import Augment
+
+    return Augment(AugmentSettings(**{**PLAIN, **settings}), shape, (0.0,), (1.0,))
+
+
+def sample(transform, picture, target, seed=0, center=None, scale=(1.0, 1.0)):
+    from napari_specimen_seg.training.augmentation import Window
+
+    center = center or ((picture.shape[1] - 1) / 2, (picture.shape[2] - 1) / 2)
+    return transform(picture, target, Window(center, scale), torch.Generator().manual_seed(seed))
+
+
+def test_without_strength_a_sample_is_the_picture():
+    picture, target = torch.rand(1, 8, 8), torch.randint(0, 3, (8, 8))
+    shown, labels = sample(augment(), picture, target)
+    torch.testing.assert_close(shown, picture)
+    assert torch.equal(labels, target)
+
+
+def test_picture_and_mask_always_move_together_and_masks_stay_nearest():
+    """The embryo system's bug: what is drawn in the mask must stay where it is in the picture."""
+    target = torch.zeros(64, 64, dtype=torch.int64)
+    target[10:30, 20:50] = 7
+    transform = augment(
+        (64, 64),
+        rotate=90,
+        shift=0.2,
+        scale=0.3,
+        elastic=0.5,
+        flip_horizontal=True,
+        flip_vertical=True,
+        quarter_turns=True,
+    )
+    for seed in range(20):
+        shown, labels = sample(transform, (target > 0).float()[None], target, seed)
+        assert set(labels.unique().tolist()) <= {-1, 0, 7}
+        seen = labels >= 0
+        assert ((shown[0] > 0.5)[seen] == (labels > 0)[seen]).float().mean() > 0.98
+
+
+def test_a_sample_depends_on_its_seed_alone():
+    picture, target = torch.rand(1, 16, 16), torch.randint(0, 3, (16, 16))
+    transform = augment((16, 16), rotate=45, noise=1, blur=1, elastic=1, erase=0.5)
+    first = [sample(transform, picture, target, seed) for seed in (1, 2)]
+    torch.manual_seed(99)
+    again = [sample(transform, picture, target, seed) for seed in (1, 2)]
+    for (a, b), (c, d) in zip(first, again, strict=True):
+        assert torch.equal(a, c)
+        assert torch.equal(b, d)
+    assert not torch.equal(first[0][0], first[1][0])
+
+
+def test_outside_of_the_picture_nothing_is_learned():
+    shown, labels = sample(augment((8, 8)), torch.ones(1, 4, 4), torch.ones(4, 4, dtype=torch.int64))
+    assert int((labels == 1).sum()) == 16
+    assert int((labels == -1).sum()) == 48
+    assert float(shown[0][labels == -1].abs().sum()) == 0
+
+
+def test_erased_pixels_are_not_learned():
+    shown, labels = sample(augment(erase=1), torch.ones(1, 8, 8), torch.ones(8, 8, dtype=torch.int64))
+    assert 0 < int((labels == -1).sum()) < 64
+    assert float(shown[0][labels == -1].abs().sum()) == 0
+
+
+@pytest.mark.parametrize("settings", [{"trivial": True}, {"jpeg": 1.0}, {"hue": 1.0}])
+def test_colour_operations_leave_the_mask_alone(settings):
+    from napari_specimen_seg.training.augmentation import Augment
+
+    transform = Augment(AugmentSettings(**{**PLAIN, **settings}), (16, 16), (0.0,) * 3, (1.0,) * 3)
+    target = torch.randint(0, 3, (16, 16))
+    picture = torch.rand(3, 16, 16)
+    changed = False
+    for seed in range(8):
+        shown, labels = sample(transform, picture, target, seed)
+        assert torch.equal(labels, target)
+        assert shown.shape == picture.shape
+        changed |= not torch.allclose(shown, picture, atol=0.02)
+    assert changed
+
+
+# -- order -------------------------------------------------------------------------------------------
+
+
+def order(counts, epoch=0, **learn):
+    from napari_specimen_seg.training.dataset import epoch_order
+
+    return list(epoch_order(np.array(counts), TrainConfig(learn=LearnSettings(**learn)), epoch))
+
+
+def test_every_picture_comes_once_an_epoch_in_another_order():
+    counts = [[1, 1]] * 20
+    assert sorted(order(counts)) == list(range(20))
+    assert order(counts) == order(counts)
+    assert order(counts) != order(counts, epoch=1)
+    assert sorted(order(counts, patches=2)) == sorted(list(range(20)) * 2)
+
+
+def test_balanced_batches_hold_k_classes_times_m_pictures():
+    counts = [[9, 5, 0, 0]] * 10 + [[9, 0, 5, 0]] * 2 + [[9, 0, 0, 5]] * 5
+    indices = order(counts, balance=(3, 2), batch_size=6)
+    for start in range(0, len(indices), 6):
+        shown = [int(np.argmax(counts[i][1:])) + 1 for i in indices[start : start + 6]]
+        assert sorted(shown) == [1, 1, 2, 2, 3, 3]
+
+
+def test_common_classes_are_capped():
+    counts = [[9, 5, 0]] * 30 + [[9, 0, 5]] * 3
+    chosen = order(counts, per_class=4)
+    assert sum(i < 30 for i in chosen) == 4
+    assert sum(i >= 30 for i in chosen) == 3
+
+
+def test_changed_settings_are_checked():
+    with pytest.raises(SpecimenError, match=r"settings: learn\.lr"):
+        TrainConfig().changed({"learn": {"lr": -1}})
