@@ -54,7 +54,7 @@ def write_tiff(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], *, ome
 def _write_imagej(path: Path, labels: SpecimenLabels, stored: np.dtype[Any]) -> None:
     import tifffile
 
-    data, axes = _flat_stack(np.asarray(labels.data).astype(stored, copy=False), labels.axes)
+    data, axes = flat_stack(np.asarray(labels.data).astype(stored, copy=False), labels.axes)
     known = labels.spacing is not None and labels.unit != "pixel"
     metadata: dict[str, Any] = {"axes": axes, "unit": labels.unit if known else "pixel"}
     if known and "Z" in axes and labels.spacing is not None:
@@ -75,15 +75,29 @@ def _write_imagej(path: Path, labels: SpecimenLabels, stored: np.dtype[Any]) -> 
         software=_SOFTWARE,
         **palette,
         **_DEFLATE,
-        **_imagej_resolution(labels),
+        **imagej_resolution(labels),
     )
 
 
 _DEFLATE: dict[str, Any] = {"compression": "adobe_deflate", "compressionargs": {"level": 6}}
 
 
-def _flat_stack(data: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
-    """Name stack axes as ImageJ and OME know them; the notes keep shape and letters."""
+def flat_stack(data: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
+    """Name stack axes as ImageJ and OME know them; the notes keep shape and letters.
+
+    Parameters
+    ----------
+    data : array
+        (Y, X), or with up to three leading axes, of which the first two become one.
+    axes : str
+        One letter per dimension.
+
+    Returns
+    -------
+    data : array
+    axes : str
+        ``YX``, ``ZYX``, ``TYX`` or ``TZYX``.
+    """
     lead = len(axes) - 2
     if lead == 0:
         return data, "YX"
@@ -92,11 +106,20 @@ def _flat_stack(data: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
     return data.reshape((-1, *data.shape[-3:])), "TZYX"
 
 
-def _imagej_resolution(labels: SpecimenLabels) -> dict[str, Any]:
+def imagej_resolution(labels: SpecimenLabels | SpecimenImage) -> dict[str, Any]:
     """Pixels per unit. The unit's name is in ImageJ's own description, which Bio-Formats reads as well.
 
     Bio-Formats multiplies where the tag says inch or cm, and does not know the name inch; so inches are
     told by the tag alone, everything else by the name alone.
+
+    Parameters
+    ----------
+    labels : SpecimenLabels or SpecimenImage
+
+    Returns
+    -------
+    dict
+        Arguments of `tifffile.imwrite`; empty where the pixel size is unknown.
     """
     size = labels.pixel_size_yx
     if size is None or labels.unit == "pixel":
@@ -117,15 +140,19 @@ def _write_ome(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], size: 
     lead = labels.data.shape[:-2]
     axes = ("", "T" if labels.axes[0] == "T" else "Z", "TZ", "TZ")[len(lead)] + "YX"
     planes = lead if len(lead) < 3 else (lead[0] * lead[1], lead[2])
+    shape = (*planes, *labels.data.shape[-2:])
+    if size > IMAGEJ_BYTES:
+        layout = {"data": _tiles(labels.data, stored), "tile": (TILE, TILE)}
+    else:  # in strips, which ImageJ opens even without Bio-Formats
+        layout = {"data": np.asarray(labels.data).astype(stored, copy=False).reshape(shape)}
     tifffile.imwrite(
         path,
-        _tiles(labels.data, stored),
-        shape=(*planes, *labels.data.shape[-2:]),
+        **layout,
+        shape=shape,
         dtype=stored,
         ome=True,
         bigtiff=size > CLASSIC_BYTES,
         byteorder="<",
-        tile=(TILE, TILE),
         photometric="minisblack",
         metadata={"axes": axes, **_ome_metadata(labels, text)},
         software=_SOFTWARE,

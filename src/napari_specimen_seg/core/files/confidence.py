@@ -1,0 +1,61 @@
+"""How sure a model was of every pixel, as a TIFF of floats that Fiji opens with the right pixel size."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..image import Array, SpecimenImage
+from .atomic import atomic
+from .label_notes import KEY
+from .labels_tiff import IMAGEJ_BYTES, flat_stack, imagej_resolution
+
+
+def write_confidence(
+    path: str | PathLike[str], confidence: Array, picture: SpecimenImage, overwrite: bool = False
+) -> Path:
+    """Write confidence as float32; the same numbers give the same bytes.
+
+    Parameters
+    ----------
+    path : path-like
+    confidence : array
+        (Y, X) or with the leading plane axes of `picture`; 0 to 1.
+    picture : SpecimenImage
+        What it is about; gives axes and pixel size.
+    overwrite : bool
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    WriteError
+        If it exists and `overwrite` is false, or cannot be written.
+    """
+    import tifffile
+
+    data, axes = flat_stack(np.asarray(confidence, np.float32), picture.plane_axes)
+    known = picture.spacing is not None and picture.unit != "pixel"
+    metadata: dict[str, Any] = {"axes": axes, "unit": picture.unit if known else "pixel"}
+    flavour: dict[str, Any] = {"bigtiff": True}
+    if data.nbytes < IMAGEJ_BYTES:
+        flavour = {"imagej": True}
+        metadata |= {"min": 0.0, "max": 1.0}
+    with atomic(path, overwrite) as temporary:
+        tifffile.imwrite(
+            temporary,
+            data,
+            byteorder="<",
+            photometric="minisblack",
+            metadata=metadata,
+            software=KEY,
+            compression="adobe_deflate",
+            **flavour,
+            **imagej_resolution(picture),
+        )
+    return Path(path)
