@@ -1,0 +1,141 @@
+"""The command ``specimen-seg``.
+
+Only click is imported here: each command brings in its own room when it is called, so that ``--help``
+answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+
+import click
+
+from ..batch.hush import hush_libraries
+
+SOME_FAILED = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells do it
+
+_COMMANDS = {
+    "predict": "Segment pictures with a model.",
+    "measure": "Measure label files: areas and shapes, as one table.",
+    "models": "List the models, or show what one of them knows.",
+    "train": "Train a model on labelled pictures.",
+    "repeat": "Make label files again from what was noted beside them.",
+}
+"""Each command with the line that the overview shows; it lies in the room of the same name."""
+
+_EPILOG = """\b
+From pictures to a table of areas:
+  specimen-seg predict photos/*.jpg --model beetle-parts --output masks
+  specimen-seg measure masks/*.tif --output areas.csv
+
+\b
+Exit code: 0 all done, 1 some inputs failed (the others are done), 2 wrong usage.
+"""
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported when they are called, and not to list them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f".{cmd_name}", __name__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from .. import __version__
+
+        click.echo(f"specimen-seg {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_Commands,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version.",
+)
+def program() -> None:
+    """Turn specimen pictures into measurements: segment them with a model, then measure the parts.
+
+    "specimen-seg COMMAND --help" explains a command.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; those of the process if left out.
+
+    Returns
+    -------
+    int
+        The exit code: 0 all done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
+    """
+    _accept_any_text()
+    _speak_plainly()
+    try:
+        code = program.main(arguments, prog_name="specimen-seg", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped. What is finished stays; the same command goes on from there.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough
+        with suppress(OSError):
+            sys.stdout.close()
+        return SOME_FAILED
+    except Exception as error:
+        click.echo(_line_of(error), err=True)
+        return SOME_FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _line_of(error: Exception) -> str:
+    from ..core.log import as_specimen_error
+
+    return str(as_specimen_error(error))
+
+
+def _speak_plainly() -> None:
+    """Let a warning be one line, and libraries none."""
+    hush_libraries()
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        click.echo(f"warning: {message}", err=True)
+
+    warnings.showwarning = show
+
+
+def _accept_any_text() -> None:
+    """Let a terminal that lacks a letter show its code instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
