@@ -13,13 +13,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from importlib.resources import as_file, files
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "demo-output"
 WINDOW_TIME = 120
 """Seconds after which a window on a virtual display is given up."""
+
+WINDOWS = 2
+"""How many pictures are shown."""
 
 Jobs = dict[str, Path]
 """Model name -> the picture, or folder of pictures, that it segments."""
@@ -42,7 +46,7 @@ def main() -> int:
     labels = [mask for _, mask in pairs]
     code = specimen_seg("measure", *labels, "-o", table, "--overwrite").returncode
     print(f"\nMasks:  {shown(masks)}\nTable:  {shown(table)}", flush=True)
-    show(pairs, OUTPUT / f"{prefix}napari.png")
+    show(pairs, prefix)
     return max(code, *(code for _, code in results))
 
 
@@ -63,9 +67,8 @@ def sample_pictures(folder: Path) -> Jobs:
     tissue, sheet = folder / "tissue.png", folder / "specimen-sheet.tif"
     folder.mkdir(exist_ok=True)
     if not tissue.exists():
-        from skimage.data import data_dir  # a stained tissue section that scikit-image ships
-
-        shutil.copyfile(Path(data_dir) / "ihc.png", tissue)
+        with as_file(files("skimage.data") / "ihc.png") as shipped:  # a stained tissue section
+            shutil.copyfile(shipped, tissue)
     if not sheet.exists():
         from napari_specimen_seg.core.sample_sheet import write_sheet
 
@@ -129,64 +132,80 @@ def shown(path: Path) -> str:
 # -- the window ----------------------------------------------------------------------------------------
 
 
-def show(pairs: Pairs, picture: Path) -> None:
-    """Show pictures and masks in napari and keep a picture of its window.
+def show(pairs: Pairs, prefix: str) -> None:
+    """Show the first pictures with their masks in napari and keep pictures of its windows.
 
-    With a display the window stays until it is closed. Without one, or where it cannot be used, a
-    virtual display takes its place, and where that is absent, napari draws into memory.
+    With a display the windows stay until they are closed. Without one, or where it cannot be used, a
+    virtual display takes its place; where there is none either, the masks are painted over the pictures.
 
     Parameters
     ----------
     pairs : list of (Path, Path)
         Picture and mask.
-    picture : Path
-        PNG to write.
+    prefix : str
+        Of the names of the pictures of windows.
     """
-    picture.unlink(missing_ok=True)
-    words = [sys.executable, str(ROOT / "demo/show_result.py"), str(picture)]
-    words += [str(path) for pair in pairs[:2] for path in pair]
-    with ExitStack() as stack:
-        for name, environment in displays(stack):
-            stay = name == "display" and "CI" not in os.environ
-            with suppress(subprocess.TimeoutExpired):  # a display that hangs is one that does not work
-                subprocess.run(
-                    [*words, *(["--stay"] if stay else [])],
-                    env=os.environ | environment,
-                    timeout=None if stay else WINDOW_TIME,
-                )
-            if picture.exists():
-                print(f"Window: {shown(picture)}" + NOTES.get(name, ""))
-                return
-    sys.exit("demo: napari could not open a window here; masks and table are complete")
+    pairs = pairs[:WINDOWS]
+    pngs = [OUTPUT / f"{prefix}napari-{mask.stem}.png" for _, mask in pairs]
+    words = [sys.executable, str(ROOT / "demo/show_result.py")]
+    for (picture, mask), png in zip(pairs, pngs, strict=True):
+        png.unlink(missing_ok=True)
+        words += ["--shows", str(picture), str(mask), str(png)]
+    if has_display():
+        stay = "CI" not in os.environ
+        print("napari is open; close its windows to end." if stay else "Opening napari.", flush=True)
+        subprocess.run([*words, *(["--stay"] if stay else [])], timeout=None if stay else WINDOW_TIME)
+    if not pngs[-1].exists() and shutil.which("Xvfb"):
+        # A display that hangs is one that does not work.
+        with virtual_display() as environment, suppress(subprocess.TimeoutExpired):
+            subprocess.run(words, env=environment, timeout=WINDOW_TIME)
+    if pngs[-1].exists():
+        print(f"Window: {', '.join(shown(png) for png in pngs)}")
+    else:
+        print("napari could not open a window: no display, and Xvfb or OpenGL is missing.")
+        print(f"Painted instead: {', '.join(shown(paint_over(*pair)) for pair in pairs)}")
 
 
-NOTES = {"memory": "  (without Xvfb or OpenGL: the docks are drawn, the picture is not)"}
-
-
-def displays(stack: ExitStack) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the ways to open a window, best first, with the environment of each."""
+def has_display() -> bool:
+    """Return whether there is a screen to open a window on."""
     on_linux = sys.platform.startswith("linux")
-    if not on_linux or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        yield "display", {}
-    if on_linux and shutil.which("Xvfb"):
-        yield "virtual", stack.enter_context(virtual_display())
-    yield "memory", {"QT_QPA_PLATFORM": "offscreen"}
+    return not on_linux or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 @contextmanager
 def virtual_display() -> Iterator[dict[str, str]]:
-    """Run Xvfb on a free number for as long as the context lasts."""
+    """Run Xvfb on a free number for as long as the context lasts; yield the environment to use it."""
     read, write = os.pipe()
     command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1600x1000x24", "-nolisten", "tcp"]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
     os.close(write)
+    # A Wayland screen that did not work must not be preferred to this one, whatever it is set to.
+    others = {name: value for name, value in os.environ.items() if name != "WAYLAND_DISPLAY"}
     try:
         with os.fdopen(read) as answer:
             number = answer.readline().strip()
-        yield {"DISPLAY": f":{number}", "WAYLAND_DISPLAY": "", "QT_QPA_PLATFORM": "xcb"}
+        yield others | {"DISPLAY": f":{number}", "QT_QPA_PLATFORM": "xcb"}
     finally:
         server.terminate()
         server.wait()
+
+
+def paint_over(picture: Path, mask: Path) -> Path:
+    """Write a picture with its classes in colour over it, as PNG; return its path."""
+    import numpy as np
+    from PIL import Image
+
+    from napari_specimen_seg import ClassMap, read_image, read_labels
+
+    labels = read_labels(mask)
+    colors = (labels.class_map or ClassMap.of_ids(np.unique(labels.data))).palette()[np.asarray(labels.data)]
+    image = np.asarray(read_image(picture).data)
+    image = image[..., :3] if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
+    image = image.astype(np.float32) * (255 / max(1, int(image.max())))
+    mixed = np.where(np.asarray(labels.data)[..., None] > 0, 0.5 * image + 0.5 * colors, image)
+    path = OUTPUT / f"overlay-{mask.stem}.png"
+    Image.fromarray(mixed.astype(np.uint8)).save(path)
+    return path
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
-"""Open pictures with their masks in napari, with the measure dock, and save a picture of the window.
+"""Open each picture with its mask in a napari window, with the Measure dock, and save a picture of it.
 
 Called by `run_demo.py` in a process of its own, so that a display that does not work ends only that.
 """
 
+from __future__ import annotations
+
 import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,45 +20,52 @@ PLUGIN = "napari-specimen-seg"
 def main() -> None:
     """Show what the command line names."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("output", help="PNG to write")
-    options.add_argument("paths", nargs="+", help="picture, mask, picture, mask, …")
-    options.add_argument("--stay", action="store_true", help="keep the window open")
+    options.add_argument(
+        "--shows", nargs=3, action="append", metavar=("PICTURE", "MASK", "PNG"), required=True
+    )
+    options.add_argument("--stay", action="store_true", help="keep the windows open")
     arguments = options.parse_args()
     import napari
 
-    viewer = napari.Viewer(title="napari-specimen-seg demo", show=True)
-    viewer.window.resize(1500, 900)
-    open_pairs(viewer, arguments.paths)
-    viewer.window.add_plugin_dock_widget(PLUGIN, "Measure")
-    settle()
-    viewer.screenshot(arguments.output, canvas_only=False, flash=False)
+    for picture, mask, png in arguments.shows:
+        open_window(picture, mask).screenshot(png, canvas_only=False, flash=False)
     if arguments.stay:
         napari.run()
 
 
-def open_pairs(viewer: "napari.Viewer", paths: list[str]) -> None:
-    """Open pictures and masks side by side; the last mask is selected.
+def open_window(picture: str, mask: str) -> napari.Viewer:
+    """Open a window with a picture, the mask over it and its table.
 
     Parameters
     ----------
-    viewer : napari.Viewer
-    paths : list of str
-        Picture, mask, picture, mask.
+    picture, mask : str
+
+    Returns
+    -------
+    napari.Viewer
     """
-    for path in paths:
-        viewer.open(path, plugin=PLUGIN)
-    if len(paths) > 2:
-        viewer.grid.enabled = True
-        viewer.grid.stride = 2  # a picture and its mask share a field
+    import napari
+
+    viewer = napari.Viewer(title=Path(picture).name, show=True)
+    viewer.window.resize(1500, 900)
+    viewer.open(picture, plugin=PLUGIN)
+    for layer in viewer.open(mask, plugin=PLUGIN):
+        layer.name = f"{Path(picture).stem} labels"
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Measure")
+    wait_for(lambda: getattr(dock, "measured", True) is not None)
     viewer.reset_view()
+    wait_for(lambda: False, seconds=1)  # what was measured is drawn only now
+    return viewer
 
 
-def settle(rounds: int = 50) -> None:
-    """Let Qt draw what is waiting."""
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Let Qt work until something is so, or time is up."""
     from qtpy.QtWidgets import QApplication
 
-    for _ in range(rounds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not condition():
         QApplication.processEvents()
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":
