@@ -19,6 +19,7 @@ from . import pixel_size
 from .lazy import LAZY_BYTES, OnDisk, as_dask, byte_count, refuse_too_large
 from .orientation import oriented
 from .tiff_colors import Stored, as_displayed
+from .tiff_log import complaints
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
@@ -92,19 +93,19 @@ def tiff_size(path: Path) -> tuple[int, int]:
 @contextmanager
 def _opened(path: Path) -> Iterator[TiffFile]:
     """Open a TIFF file, and make one line of whatever goes wrong with it."""
-    import tifffile
-
     try:
-        with _tiff_file(path) as tif:
+        with complaints() as heard, _tiff_file(path) as tif:
             yield tif
     except ReadError:
         raise
     except MemoryError as error:
         raise ReadError("the picture does not fit into memory", path=path) from error
-    except (tifffile.TiffFileError, Exception) as error:
+    except Exception as error:
         raise ReadError(
             f"the TIFF file is damaged or cut off ({error})", path=path, advice=_DAMAGED
         ) from error
+    if heard:
+        raise ReadError(f"the TIFF file is damaged or cut off ({heard[0]})", path=path, advice=_DAMAGED)
 
 
 def _tiff_file(path: Path) -> TiffFile:
