@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..image import UNITS_IN_MM, Array, SpecimenLabels
+from ..image import UNITS_IN_MM, Array, SpecimenImage, SpecimenLabels
 from .label_notes import KEY, LabelNotes, colors_by_id
 
 IMAGEJ_BYTES = 1 << 31
