@@ -111,7 +111,8 @@ def segment(pictures: Path, model: str, masks: Path) -> tuple[Pairs, int]:
 def specimen_seg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Print and run one command; keep what it prints as results."""
     words = [shown(a) if isinstance(a, Path) else a for a in arguments]
-    print(f"\n$ specimen-seg {shlex.join(words)}", flush=True)
+    printed = words if len(words) < 20 else [*words[:3], "…", *words[-3:]]
+    print(f"\n$ specimen-seg {shlex.join(printed)}", flush=True)
     began = time.monotonic()
     done = subprocess.run([tool("specimen-seg"), *words], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     print(f"  {time.monotonic() - began:.0f} s", flush=True)
