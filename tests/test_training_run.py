@@ -270,3 +270,17 @@ def test_the_command_line_speaks_json_and_stops_on_request(data, tmp_path):
     assert child.returncode == 0
     assert rest[-1]["event"] == "finished"
     assert (tmp_path / "m" / "card.json").is_file()
+
+
+def test_the_finder_suggests_a_rate_where_the_loss_falls(data, tmp_path):
+    from napari_specimen_seg.training.lr_find import find_rate, write_curve
+
+    seen = []
+    curve = find_rate(tiny(data), lowest=1e-5, highest=10, steps=40, report=seen.append)
+    assert 1e-5 < curve.suggestion < 1
+    assert len(curve.rates) == len(curve.losses) == len(seen)
+    write_curve(curve, tmp_path / "rates")
+    rows = (tmp_path / "rates" / "lr-find.csv").read_text().splitlines()
+    assert rows[0] == "lr,loss"
+    assert len(rows) == len(curve.rates) + 1
+    assert (tmp_path / "rates" / "lr-find.png").stat().st_size > 1000

@@ -25,6 +25,7 @@ _COMMANDS = {
     "measure": "Measure label files: areas and shapes, as one table.",
     "models": "List the models, or show what one of them knows.",
     "train": "Train a model on labelled pictures.",
+    "lr-find": "Find a good learning rate.",
     "repeat": "Make label files again from what was noted beside them.",
 }
 """Each command with the line that the overview shows; it lies in the room of the same name."""
@@ -48,7 +49,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f".{cmd_name}", __name__).command
+        command: click.Command = import_module(f".{cmd_name.replace('-', '_')}", __name__).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

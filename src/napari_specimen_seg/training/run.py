@@ -30,7 +30,7 @@ from .losses import balanced_weights
 from .pairs import Pair, find_pairs
 from .preflight import check_data
 from .split import split_pairs
-from .task import NotANumberError, SegmentationTask
+from .task import Batches, NotANumberError, SegmentationTask
 
 Tell = Callable[[Event], None]
 
@@ -105,12 +105,7 @@ def run_training(
         None if it was stopped before anything was worth keeping.
     """
     keeper = Keeper(out, config, resume=resume)
-    pairs = find_pairs(config.data)
-    class_map = config.data.class_map or class_map_of(config, pairs.pairs)
-    learn, validate = split_pairs(pairs.pairs, config.data, config.run.seed)
-    for line in check_data(pairs, learn, validate, config, class_map):
-        tell(Noted(line))
-    job = _Job(config, class_map, learn, validate, out.name)
+    job = prepare(config, tell, out.name)
     while True:
         try:
             job.fit(keeper, tell, stop or threading.Event())
@@ -120,7 +115,39 @@ def run_training(
     return keeper.finish(job.card, tell)
 
 
-class _Job:
+def _nobody(event: Event) -> None:
+    del event
+
+
+def prepare(config: TrainConfig, tell: Tell = _nobody, name: str = "model") -> Job:
+    """Find, check and read the data of a run.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    tell : callable
+        Called with what the check of the data found.
+    name : str
+        Of the model, unless the settings have one.
+
+    Returns
+    -------
+    Job
+
+    Raises
+    ------
+    SpecimenError
+        If the data do not allow training.
+    """
+    pairs = find_pairs(config.data)
+    class_map = config.data.class_map or class_map_of(config, pairs.pairs)
+    learn, validate = split_pairs(pairs.pairs, config.data, config.run.seed)
+    for line in check_data(pairs, learn, validate, config, class_map):
+        tell(Noted(line))
+    return Job(config, class_map, learn, validate, name)
+
+
+class Job:
     """Data, network and settings of one run."""
 
     def __init__(
@@ -132,7 +159,7 @@ class _Job:
         self.store = Store(learn, config, class_map, self.preprocessing)
         self.validation = [_validation_pair(pair, config, class_map) for pair in validate]
 
-    def with_half_the_batch(self, error: RuntimeError, tell: Tell) -> _Job:
+    def with_half_the_batch(self, error: RuntimeError, tell: Tell) -> Job:
         """Return the job with half the batch and twice the accumulation, or explain why it ends."""
         size = self.config.learn.batch_size
         if isinstance(error, NotANumberError):
@@ -148,10 +175,8 @@ class _Job:
         tell(Noted(f"out of memory: the batch is {size // 2} from here on, two of them a step"))
         return self
 
-    def fit(self, keeper: Keeper, tell: Tell, stop: threading.Event) -> None:
-        """Run Lightning's loop from the last checkpoint, or from the start."""
-        from .loop import make_trainer
-
+    def make_task(self) -> SegmentationTask:
+        """Return a fresh network with its samples, loss and schedule."""
         samples = Samples(self.store, self.config, self.preprocessing, len(self.card.class_map))
         weights = None
         if self.config.learn.class_weights == "balanced":
@@ -159,14 +184,20 @@ class _Job:
             weights = balanced_weights(counts if isinstance(self.card.head, Softmax) else counts[1:])
         torch.manual_seed(self.config.run.seed)
         network = starting_network(self.config, self.card).to(memory_format=torch.channels_last)
-        task = SegmentationTask(network, self.card, self.config, samples, self.validation, weights)
+        return SegmentationTask(network, self.card, self.config, samples, self.validation, weights)
+
+    def fit(self, keeper: Keeper, tell: Tell, stop: threading.Event) -> None:
+        """Run Lightning's loop from the last checkpoint, or from the start."""
+        from .loop import make_trainer
+
+        task = self.make_task()
         trainer = make_trainer(task, keeper, tell, stop)
         tell(
             Started(
                 learn=len(self.store),
                 validate=len(self.validation),
                 epochs=trainer.max_epochs or 0,
-                steps=len(_first_batches(samples, self.config)),
+                steps=len(Batches(task.samples, self.config, 0, 0, 1)),
                 classes=tuple(c.name for c in self.card.class_map),
                 device=trainer.accelerator.__class__.__name__.removesuffix("Accelerator").lower(),
                 precision=str(trainer.precision),
@@ -176,20 +207,12 @@ class _Job:
         trainer.fit(task, ckpt_path=checkpoint, weights_only=True)
 
 
-def _first_batches(samples: Samples, config: TrainConfig) -> Any:
-    from .task import Batches
-
-    return Batches(samples, config, 0, 0, 1)
-
-
 def preprocessing_of(config: TrainConfig) -> Preprocessing:
     """Return the preprocessing that the settings ask for; that of the starting model where there is one."""
     if config.network.start_from:
         start = read_card(find_model(config.network.start_from)).preprocessing
         if start.channels == config.input.channels:
-            return start.model_copy(
-                update={"values": config.input.values, "geometry": config.input.geometry}
-            )
+            return start.model_copy(update={"values": config.input.values, "geometry": config.input.geometry})
     channels = config.input.channels
     mean, std = IMAGENET.get(str(channels), ((0.5,), (0.25,)))
     if isinstance(channels, int):

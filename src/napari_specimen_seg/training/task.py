@@ -209,12 +209,17 @@ class SegmentationTask(pl.LightningModule):
 
     # -- optimiser -----------------------------------------------------------------------------------
 
-    def configure_optimizers(self) -> Any:
-        """Return the optimiser with its groups of layers, and the schedule."""
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimiser with its groups of layers."""
         learn = self.config.learn
         groups = layer_groups(self.network, learn.discriminative is not None)
-        settings = [{"params": list(group), "lr": learn.lr} for group in groups]
-        optimizer = _optimizer(settings, learn)
+        return _optimizer([{"params": list(group), "lr": learn.lr} for group in groups], learn)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and the schedule."""
+        learn = self.config.learn
+        optimizer = self.make_optimizer()
+        groups = len(optimizer.param_groups)
         if learn.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
                 optimizer, mode="max", factor=0.3, patience=4
@@ -226,12 +231,12 @@ class SegmentationTask(pl.LightningModule):
             def at(step: int) -> float:
                 phase = phase_at(self.phases, step // steps)
                 done = (step - phase.first_epoch * steps) / max(1, phase.epochs * steps)
-                peak = group_rates(learn, len(groups), phase)[group]
+                peak = group_rates(learn, groups, phase)[group]
                 return peak / learn.lr * factor(learn.schedule, done)
 
             return at
 
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, [rate(i) for i in range(len(groups))])
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, [rate(i) for i in range(groups)])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
