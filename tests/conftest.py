@@ -1,8 +1,23 @@
+import os
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _no_gl_offscreen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let napari make layers where Qt draws into memory and there is no OpenGL to ask."""
+    if os.environ.get("QT_QPA_PLATFORM") != "offscreen" or "make_napari_viewer" not in request.fixturenames:
+        return
+    for module in ("utils.gl", "canvas", "layers.base", "layers.image", "layers.labels"):
+        for name, answer in (
+            ("get_gl_extensions", "texture_float"),
+            ("get_max_texture_sizes", (16384, 2048)),
+        ):
+            where = f"napari._vispy.{module}.{name}"
+            monkeypatch.setattr(where, lambda answer=answer: answer, raising=False)
 
 
 @pytest.fixture(scope="session")

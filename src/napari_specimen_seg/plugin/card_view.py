@@ -1,0 +1,119 @@
+"""A model card for people: what it finds, what it learned from, how good it is, what may be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPalette
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from ..core.errors import one_line
+from ..models.card import Attribution, ModelCard
+from .legend import Legend
+
+_HEADLINES = ("mean iou", "iou", "mean dice", "dice", "f1")
+"""Which score stands for a model in one line, the first that it has."""
+
+
+class CardView(QWidget):
+    """Shows one model card."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.legend = Legend()
+        self.legend.setEnabled(True)
+        self.text = QLabel()
+        self.text.setTextFormat(Qt.TextFormat.RichText)
+        self.text.setWordWrap(True)
+        self.text.setOpenExternalLinks(True)
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(8, 0, 0, 0)
+        box.addWidget(self.legend)
+        box.addWidget(self.text)
+
+    def show_card(self, card: ModelCard) -> None:
+        """Show a card.
+
+        Parameters
+        ----------
+        card : ModelCard
+        """
+        self.legend.show_classes(card.class_map)
+        for made in self.legend.buttons.values():
+            made.setToolTip("")
+            made.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)  # to read, not to click
+        palette = self.text.palette()  # Qt's own link blue cannot be read on a dark theme
+        palette.setColor(QPalette.ColorRole.Link, palette.color(QPalette.ColorRole.WindowText))
+        self.text.setPalette(palette)
+        self.text.setText(card_html(card))
+
+
+def summary(card: ModelCard) -> str:
+    """Return a model in one line: number of classes, what it learned from, its main score.
+
+    Parameters
+    ----------
+    card : ModelCard
+
+    Returns
+    -------
+    str
+        Such as ``"9 classes · trained on 224 pictures · mean IoU 0.81"``.
+    """
+    count = len(card.class_map.foreground)
+    parts = ["1 class" if count == 1 else f"{count} classes"]
+    if card.training.pictures:
+        parts.append(f"trained on {card.training.pictures} pictures")
+    for scores in card.scores.values():
+        name = next((name for name in _HEADLINES if name in scores), None)
+        if name is not None:
+            parts.append(f"{_pretty(name)} {scores[name]:.2f}")
+            break
+    return " · ".join(parts)
+
+
+def card_html(card: ModelCard) -> str:
+    """Return the card as rich text; everything in it is escaped, only web links can be clicked.
+
+    Parameters
+    ----------
+    card : ModelCard
+
+    Returns
+    -------
+    str
+    """
+    training = card.training
+    paragraphs = {
+        "": escape(card.description),
+        "Trained on": escape(" · ".join(filter(None, [training.data, training.split]))),
+        "Scores": "<br>".join(_scores(split, scores) for split, scores in card.scores.items()),
+        "Notes": escape(training.notes),
+        "Licence": escape(card.license or "not stated"),
+        "Data by": "<br>".join(_attribution(entry) for entry in training.attribution),
+        "Version": escape(f"{card.version} · {card.architecture}, {card.encoder}"),
+    }
+    return "".join(
+        f"<p>{f'<b>{head}</b> ' if head else ''}{body}</p>" for head, body in paragraphs.items() if body
+    )
+
+
+def _scores(split: str, scores: Mapping[str, float]) -> str:
+    values = " · ".join(f"{escape(_pretty(name))} {value:.2f}" for name, value in list(scores.items())[:24])
+    return f"{escape(one_line(split, 40))}: {values}"
+
+
+def _pretty(name: str) -> str:
+    return one_line(name, 40).replace("iou", "IoU").replace("dice", "Dice").replace("f1", "F1")
+
+
+def _attribution(entry: Attribution) -> str:
+    link = f"https://doi.org/{entry.doi}" if entry.doi else entry.url
+    title = escape(entry.title)
+    if link.startswith("https://"):
+        title = f'<a href="{escape(link, quote=True)}">{title}</a>'
+    return title + (f" ({escape(entry.license)})" if entry.license else "")

@@ -1,0 +1,94 @@
+"""Which layers belong together: a picture, the labels made from it, and those read from beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..core.classes import ClassMap
+from ..core.image import SpecimenLabels
+from .pictures import layer_path, layer_spacing, layer_unit
+from .results import origin_of
+
+if TYPE_CHECKING:
+    from napari.layers import Labels, Layer
+    from napari.viewer import Viewer
+
+
+def family_of(viewer: Viewer, labels: Labels) -> list[Layer]:
+    """Return the layers that show the same specimen at the same scale: labels, picture, other results.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    labels : napari Labels layer
+
+    Returns
+    -------
+    list of napari layers
+        `labels` first. A picture belongs to labels that were made from it, or that were read from a file
+        of the same name, and have its size.
+    """
+    picture = picture_for(viewer, labels)
+    if picture is None:
+        return [labels]
+    results = [layer for layer in viewer.layers if _made_from(layer, picture) and layer is not labels]
+    return [labels, picture, *results]
+
+
+def picture_for(viewer: Viewer, labels: Labels) -> Layer | None:
+    """Return the picture that labels belong to, or None. See `family_of`."""
+    from napari.layers import Image
+
+    pictures = [layer for layer in viewer.layers if isinstance(layer, Image) and origin_of(layer) is None]
+    made = next((picture for picture in pictures if _made_from(labels, picture)), None)
+    if made is not None:
+        return made
+    path = layer_path(labels)
+    stems = {path.stem if path else "", labels.name.removesuffix(" labels")}
+    return next((p for p in pictures if p.name in stems and _same_size(p, labels)), None)
+
+
+def _made_from(layer: Layer, picture: Layer) -> bool:
+    origin = origin_of(layer)
+    return origin is not None and origin.picture == str(picture.unique_id)
+
+
+def _same_size(picture: Any, labels: Any) -> bool:
+    data = picture.data[0] if picture.multiscale else picture.data
+    spatial = data.shape[:-1] if picture.rgb else data.shape
+    return tuple(spatial[-2:]) == tuple((labels.data[0] if labels.multiscale else labels.data).shape[-2:])
+
+
+def class_map_of(layer: Labels) -> ClassMap | None:
+    """Return what the values of a labels layer mean, or None where nothing says so."""
+    found = layer.metadata.get("class_map")
+    return found if isinstance(found, ClassMap) else None
+
+
+def labels_of(layer: Labels, viewer: Viewer) -> SpecimenLabels:
+    """Return a labels layer as the core takes it, named for its picture.
+
+    Parameters
+    ----------
+    layer : napari Labels layer
+    viewer : napari.Viewer
+        Where its picture may be.
+
+    Returns
+    -------
+    SpecimenLabels
+        Shares the layer's data.
+    """
+    picture = picture_for(viewer, layer)
+    path = layer_path(layer)
+    data = layer.data[0] if layer.multiscale else layer.data
+    return SpecimenLabels(
+        data,
+        picture.name if picture is not None else path.stem if path else layer.name,
+        "QTZYX"[-data.ndim :],
+        layer_spacing(layer),
+        layer_unit(layer),
+        path,
+        class_map=class_map_of(layer),
+        object_class=layer.metadata.get("object_class"),
+    )

@@ -1,0 +1,91 @@
+"""What the dock would do now, as a command line and a settings file to copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qtpy.QtGui import QFontDatabase
+from qtpy.QtWidgets import QApplication, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+
+from .dock import button, quiet, row
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to do again what a dock does.
+
+    Parameters
+    ----------
+    command : str
+        To be typed in a terminal; empty where there is none.
+    settings : str
+        JSON.
+    note : str
+        What must be done first, or what the command does differently.
+    """
+
+    command: str
+    settings: str
+    note: str = ""
+
+
+class Reproduce(QWidget):
+    """A small button, and below it what it shows.
+
+    Parameters
+    ----------
+    recipe : callable
+        Returns the recipe for the dock as it stands.
+    """
+
+    def __init__(self, recipe: Callable[[], Recipe], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._recipe = recipe
+        self.toggle = QPushButton("</> Reproduce")
+        self.toggle.setCheckable(True)
+        self.toggle.setToolTip("The command line and the settings that do the same")
+        self.toggle.toggled.connect(self._turn)
+        self.note = quiet()
+        self.command = _text(64)
+        self.settings = _text(110)
+        self.copy_command = button("Copy", lambda: copy(self.command.toPlainText()), "Copy the command line")
+        self.copy_settings = button("Copy", lambda: copy(self.settings.toPlainText()), "Copy the settings")
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(self.note)
+        self._command_head = QLabel("Command line")
+        box.addLayout(row(self._command_head, self.copy_command))
+        box.addWidget(self.command)
+        box.addLayout(row(QLabel("Settings"), self.copy_settings))
+        box.addWidget(self.settings)
+        self.setVisible(False)
+
+    def refresh(self) -> None:
+        """Show the recipe of the moment, if anything is shown."""
+        if not self.toggle.isChecked():
+            return
+        recipe = self._recipe()
+        self.note.setText(recipe.note)
+        self.note.setVisible(bool(recipe.note))
+        for widget in (self._command_head, self.copy_command, self.command):
+            widget.setVisible(bool(recipe.command))
+        self.command.setPlainText(recipe.command)
+        self.settings.setPlainText(recipe.settings)
+
+    def _turn(self, on: bool) -> None:
+        self.setVisible(on)
+        self.refresh()
+
+
+def copy(text: str) -> None:
+    """Put text on the clipboard."""
+    QApplication.clipboard().setText(text)
+
+
+def _text(height: int) -> QPlainTextEdit:
+    area = QPlainTextEdit()
+    area.setReadOnly(True)
+    area.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+    area.setFixedHeight(height)
+    return area

@@ -1,0 +1,352 @@
+"""A prediction as layers of its picture, and the second run on the same picture.
+
+A result layer remembers in its metadata which picture and role it has, and the checksums of what was
+put there, plane by plane. So a hand edit is noticed whichever way it was made, an edit that was undone
+is none, and a layer that somebody else made is never touched.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.classes import ClassMap
+from ..core.image import Prediction, SpecimenLabels
+from .pictures import placement_of, plane_shape
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer
+    from napari.viewer import Viewer
+
+KEY = "specimen_seg_result"
+"""Where a layer's metadata hold its `Origin`."""
+
+Role = Literal["labels", "objects", "confidence"]
+Plane = tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Origin:
+    """What a result layer remembers.
+
+    Parameters
+    ----------
+    picture, layer : str
+        Unique ids of the picture's layer and of this layer; a duplicate of it has another id.
+    role : str
+        What kind of result it is.
+    written : dict
+        For each plane the checksums of all contents that a run put there.
+    """
+
+    picture: str
+    layer: str
+    role: Role
+    written: dict[Plane, set[int]] = field(default_factory=dict)
+
+
+def origin_of(layer: Layer) -> Origin | None:
+    """Return what a layer remembers of the run that made it; None for all other layers."""
+    origin = layer.metadata.get(KEY)
+    return origin if isinstance(origin, Origin) and origin.layer == str(layer.unique_id) else None
+
+
+def find_result(
+    viewer: Viewer, picture: Image, role: Role, class_map: ClassMap | None = None
+) -> Layer | None:
+    """Return the topmost layer that an earlier run made from this picture.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    picture : napari Image layer
+    role : {"labels", "objects", "confidence"}
+    class_map : ClassMap, optional
+        Only a layer with these classes: with others, undo would show values under wrong names.
+
+    Returns
+    -------
+    napari layer or None
+    """
+    for layer in reversed(viewer.layers):
+        origin = origin_of(layer)
+        if origin is None or origin.picture != str(picture.unique_id) or origin.role != role:
+            continue
+        if class_map is None or layer.metadata.get("class_map") == class_map:
+            return layer
+    return None
+
+
+# -- hand edits ----------------------------------------------------------------------------------------
+
+
+def checksum(plane: NDArray[Any]) -> int:
+    """Return a number that changes with any pixel value; the type of the numbers does not count."""
+    smallest = np.uint16 if plane.dtype.itemsize <= 2 else np.uint32
+    return zlib.crc32(np.ascontiguousarray(plane, smallest).data)
+
+
+def planes_of(picture: Image, plane: Plane | None) -> list[Plane]:
+    """Return the planes that a run covers: one, or all of the picture."""
+    return [plane] if plane is not None else list(np.ndindex(*plane_shape(picture)))
+
+
+def is_edited(layer: Labels, planes: list[Plane]) -> bool:
+    """Tell whether some plane holds something that no run put there.
+
+    Parameters
+    ----------
+    layer : napari Labels layer
+        The result of an earlier run.
+    planes : list of tuple of int
+        Where to look.
+
+    Returns
+    -------
+    bool
+        A plane that no run has reached yet counts as edited once it holds any label.
+    """
+    origin = origin_of(layer)
+    if origin is None:
+        return True
+    for plane in planes:
+        content = np.asarray(layer.data[plane])
+        written = origin.written.get(plane)
+        if (written is None and content.any()) or (written is not None and checksum(content) not in written):
+            return True
+    return False
+
+
+# -- putting results into the viewer ---------------------------------------------------------------------
+
+
+def put_labels(
+    viewer: Viewer,
+    picture: Image,
+    prediction: Prediction,
+    sums: dict[Plane, int],
+    *,
+    plane: Plane | None = None,
+    onto: Labels | None = None,
+) -> Labels:
+    """Show predicted classes directly above their picture.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    picture : napari Image layer
+        Where the prediction is from; it must be in the viewer.
+    prediction : Prediction
+        Of the whole picture, or of one plane of it.
+    sums : dict
+        `checksums` of the labels by plane.
+    plane : tuple of int, optional
+        Which plane of a stack the prediction is for.
+    onto : napari Labels layer, optional
+        The layer to replace the content of, so that Undo brings it back; a new layer if None.
+
+    Returns
+    -------
+    napari Labels layer
+    """
+    if onto is not None:
+        replace_with_undo(onto, plane or (), np.asarray(prediction.labels))
+        onto.metadata["provenance"] = dict(prediction.provenance)
+        origin = origin_of(onto)
+    else:
+        full = _full(prediction.labels, plane_shape(picture), plane)
+        onto = labels_layer_of(
+            SpecimenLabels(full, f"{picture.name} labels", _axes(full), class_map=prediction.class_map,
+                           provenance=prediction.provenance),
+            placement_of(picture),
+        )  # fmt: skip
+        origin = _insert(viewer, picture, onto, "labels")
+    for at, value in sums.items():
+        if origin is not None:
+            origin.written.setdefault(at, set()).add(value)
+    return onto
+
+
+def put_objects(viewer: Viewer, picture: Image, prediction: Prediction, plane: Plane | None) -> Layer | None:
+    """Show separated objects above their picture; an earlier layer of them is updated.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    picture : napari Image layer
+    prediction : Prediction
+        Without objects, nothing is shown.
+    plane : tuple of int, optional
+        Which plane of a stack the prediction is for.
+
+    Returns
+    -------
+    napari Labels layer or None
+    """
+    if prediction.objects is None:
+        return None
+    full = _full(prediction.objects, plane_shape(picture), plane)
+    found = SpecimenLabels(
+        full,
+        f"{picture.name} objects",
+        _axes(full),
+        class_map=prediction.class_map,
+        provenance=prediction.provenance,
+        object_class=prediction.object_classes,
+    )
+    layer = labels_layer_of(found, placement_of(picture))
+    old = find_result(viewer, picture, "objects")
+    _insert(viewer, picture, layer, "objects")
+    if old is not None:  # numbers mean something else after every run, so there is nothing to undo to
+        viewer.layers.remove(old)
+        layer.name = found.name
+    return layer
+
+
+def put_confidence(
+    viewer: Viewer, picture: Image, prediction: Prediction, plane: Plane | None
+) -> Layer | None:
+    """Show how sure the model is, hidden at first; an earlier layer of it is updated.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    picture : napari Image layer
+    prediction : Prediction
+        Without confidence, nothing is shown.
+    plane : tuple of int, optional
+        Which plane of a stack the prediction is for.
+
+    Returns
+    -------
+    napari Image layer or None
+    """
+    from napari.layers import Image as ImageLayer
+
+    if prediction.confidence is None:
+        return None
+    old = find_result(viewer, picture, "confidence")
+    if old is not None:
+        old.data[plane or ()] = prediction.confidence
+        old.refresh()
+        return old
+    layer = ImageLayer(
+        _full(prediction.confidence, plane_shape(picture), plane),
+        name=f"{picture.name} confidence",
+        colormap="viridis",
+        contrast_limits=(0, 1),
+        blending="translucent",
+        visible=False,
+        **placement_of(picture),
+    )
+    _insert(viewer, picture, layer, "confidence")
+    return layer
+
+
+def labels_layer_of(labels: SpecimenLabels, placement: dict[str, Any]) -> Labels:
+    """Return a Labels layer with class names and colours, lying where its picture lies.
+
+    Parameters
+    ----------
+    labels : SpecimenLabels
+    placement : dict
+        From `placement_of`.
+
+    Returns
+    -------
+    napari Labels layer
+    """
+    from napari.layers import Labels as LabelsLayer
+
+    from .layers import labels_layer
+
+    data, attributes, _ = labels_layer(labels)
+    return LabelsLayer(data, **{**attributes, **placement})
+
+
+def _insert(viewer: Viewer, picture: Image, layer: Layer, role: Role) -> Origin:
+    """Put a layer directly above its picture; labels above the other results."""
+    origin = Origin(str(picture.unique_id), str(layer.unique_id), role)
+    layer.metadata[KEY] = origin
+    at = viewer.layers.index(picture) + 1
+    labels = find_result(viewer, picture, "labels")
+    if role == "labels":
+        confidence = find_result(viewer, picture, "confidence")
+        if confidence is not None and viewer.layers.index(confidence) == at:
+            at += 1
+    elif role == "objects" and labels is not None:
+        at = viewer.layers.index(labels) + 1
+    viewer.layers.insert(at, layer)
+    return origin
+
+
+def _full(content: Any, planes: tuple[int, ...], plane: Plane | None) -> NDArray[Any]:
+    """Return an array of the whole picture's planes with one plane filled in."""
+    part: NDArray[Any] = np.asarray(content)
+    if plane is None:
+        return part
+    full: NDArray[Any] = np.zeros((*planes, *part.shape), part.dtype)
+    full[plane] = part
+    return full
+
+
+def _axes(labels: NDArray[Any]) -> str:
+    return "QTZYX"[-labels.ndim :]
+
+
+def replace_with_undo(layer: Labels, region: Plane, new: NDArray[Any]) -> bool:
+    """Replace the labels of a region as one step that Undo takes back.
+
+    napari's public `data_setitem` keeps 16 bytes for the place of every changed pixel, which is good for
+    few and slow for many. For many, a box around them goes into the layer's history as it is.
+
+    Parameters
+    ----------
+    layer : napari Labels layer
+        With labels in memory.
+    region : tuple of int
+        Which plane; () for everything.
+    new : array
+        Of the region's shape.
+
+    Returns
+    -------
+    bool
+        Whether any pixel differs.
+    """
+    if (
+        not np.can_cast(new.dtype, layer.data.dtype)
+        and int(new.max(initial=0)) > np.iinfo(layer.data.dtype).max
+    ):
+        layer.data = layer.data.astype(new.dtype)
+    changed = layer.data[region] != new
+    count = int(np.count_nonzero(changed))
+    if count == 0:
+        return False
+    box = _box(changed)
+    whole = tuple(slice(at, at + 1) for at in region) + box
+    new = new.astype(layer.data.dtype, copy=False)
+    if count * 8 < changed[box].size or not hasattr(layer, "_save_history"):
+        where = np.nonzero(changed)
+        lead = tuple(np.full(count, at) for at in region)
+        layer.data_setitem(lead + where, new[where])
+        return True
+    block = new[box].reshape(layer.data[whole].shape)
+    layer._save_history((whole, layer.data[whole].copy(), block.copy()))
+    layer.data[whole] = block
+    layer.refresh()
+    return True
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the smallest box around all that is true."""
+    found = []
+    for axis in range(mask.ndim):
+        line = mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis))
+        hits = np.flatnonzero(line)
+        found.append(slice(int(hits[0]), int(hits[-1]) + 1))
+    return tuple(found)

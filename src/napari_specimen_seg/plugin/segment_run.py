@@ -1,0 +1,170 @@
+"""What the Segment dock does off the GUI thread, and what it asks before it replaces anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from ..core.image import Prediction, SpecimenImage
+from ..core.progress import Progress, Report
+from ..core.regions import tally
+from ..models.settings import PredictSettings
+from .results import Plane, checksum, is_edited
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+    from ..models.predictor import Predictor
+
+Answer = Literal["replace", "keep", "cancel"]
+
+
+@dataclass(eq=False)  # without slots: napari keeps weak references to those whom it calls back
+class Request:
+    """One press of the Segment button.
+
+    Parameters
+    ----------
+    layer : napari Image layer
+        The picture.
+    picture : SpecimenImage
+        The same for the model: all of it, or the one plane.
+    plane : tuple of int or None
+        Which plane of a stack; None for all.
+    planes : list of tuple of int
+        The planes that the result covers.
+    model : Path
+        The model folder.
+    settings : PredictSettings
+    onto : napari Labels layer or None
+        The layer to replace the content of.
+    touched : bool
+        Whether somebody changed that layer while the model was running.
+    """
+
+    layer: Image
+    picture: SpecimenImage
+    plane: Plane | None
+    planes: list[Plane]
+    model: Path
+    settings: PredictSettings
+    onto: Labels | None = None
+    touched: bool = False
+
+    def note_touch(self, event: Any = None) -> None:
+        """Remember that the layer to be replaced was changed."""
+        del event
+        self.touched = True
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run hands back to the GUI thread."""
+
+    prediction: Prediction
+    sums: dict[Plane, int]
+    found: list[int]
+
+
+class Predictors:
+    """The model that was used last stays in memory, so that the next picture need not read it again."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._sealed = ""
+        self._predictor: Predictor | None = None
+
+    def get(self, path: Path, sealed: str) -> Predictor:
+        """Return the model in a folder.
+
+        Parameters
+        ----------
+        path : Path
+        sealed : str
+            Checksum of its card, which changes with the weights.
+
+        Returns
+        -------
+        Predictor
+        """
+        from ..models.predictor import load_model
+
+        if self._predictor is None or (path, sealed) != (self._path, self._sealed):
+            self._predictor = None  # free the old one first
+            self._predictor = load_model(path)
+            self._path, self._sealed = path, sealed
+        return self._predictor
+
+
+def segment_work(request: Request, predictors: Predictors, sealed: str) -> Callable[[Report], Result]:
+    """Return the work of one press of the button.
+
+    Parameters
+    ----------
+    request : Request
+    predictors : Predictors
+    sealed : str
+        Checksum of the model's card.
+
+    Returns
+    -------
+    callable
+        Takes a report function; imports torch when it is called.
+    """
+    picture, settings, model, plane = request.picture, request.settings, request.model, request.plane
+
+    def work(report: Report) -> Result:
+        report(Progress("loading model", 0, 0))
+        prediction = predictors.get(model, sealed).predict(picture, settings, report)
+        report(Progress("showing", 0, 0))
+        labels = np.asarray(prediction.labels)
+        parts = {plane: labels} if plane is not None else _by_plane(labels)
+        found = [int(value) for value in tally(labels)[0] if value != 0]
+        return Result(prediction, {at: checksum(part) for at, part in parts.items()}, found)
+
+    return work
+
+
+def _by_plane(labels: NDArray[Any]) -> dict[Plane, NDArray[Any]]:
+    return {at: labels[at] for at in np.ndindex(*labels.shape[:-2])}
+
+
+def edit_check(onto: Labels, planes: list[Plane]) -> Callable[[Report], bool]:
+    """Return the work that finds out whether an earlier result was edited by hand."""
+    return lambda _report: is_edited(onto, planes)
+
+
+def ask_to_replace(parent: QWidget, name: str) -> Answer:
+    """Ask what is to happen to labels that were edited by hand.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Over which the question is shown.
+    name : str
+        Of the layer.
+
+    Returns
+    -------
+    {"replace", "keep", "cancel"}
+    """
+    box = QMessageBox(parent)
+    box.setIcon(QMessageBox.Icon.Question)
+    box.setWindowTitle("Replace edited labels?")
+    box.setText(f"“{name}” was edited by hand.")
+    box.setInformativeText("Replace it with the new result? Undo (Ctrl+Z) brings the edited labels back.")
+    replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
+    keep = box.addButton("Keep both", QMessageBox.ButtonRole.AcceptRole)
+    cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(keep)
+    box.setEscapeButton(cancel)
+    box.exec()
+    clicked = box.clickedButton()
+    box.deleteLater()
+    return "replace" if clicked is replace else "keep" if clicked is keep else "cancel"
