@@ -109,7 +109,7 @@ class OnDisk:
         return str(self.path), self.path.stat().st_mtime_ns, repr((self.opener, self.shape, self.dtype))
 
 
-def as_dask(source: OnDisk, piece: tuple[int, ...]) -> Array:
+def as_dask(source: OnDisk, piece: tuple[int, ...], plane: tuple[int, int]) -> Array:
     """Wrap what is on the disk as a dask array.
 
     Parameters
@@ -117,6 +117,8 @@ def as_dask(source: OnDisk, piece: tuple[int, ...]) -> Array:
     source : OnDisk
     piece : tuple of int
         The smallest part that the file can give, per axis; chunks are multiples of it.
+    plane : (int, int)
+        The axes of rows and columns, along which chunks grow; nobody wants many planes at once.
 
     Returns
     -------
@@ -124,20 +126,21 @@ def as_dask(source: OnDisk, piece: tuple[int, ...]) -> Array:
     """
     import dask.array as da
 
-    array: Array = da.from_array(source, chunks=_chunks(source.shape, piece, source.dtype.itemsize))
+    array: Array = da.from_array(source, chunks=_chunks(source, piece, plane))
     return array
 
 
-def _chunks(shape: tuple[int, ...], piece: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Grow the smallest piece, last axes first, until it holds about `PIECE_BYTES`."""
+def _chunks(source: OnDisk, piece: tuple[int, ...], plane: tuple[int, int]) -> tuple[int, ...]:
+    """Grow the smallest piece until it holds about `PIECE_BYTES`."""
+    shape = source.shape
     chunks = [min(p, n) for p, n in zip(piece, shape, strict=True)]
-    while True:
-        size = math.prod(chunks) * itemsize
-        smallest = [i for i in range(len(shape)) if chunks[i] < shape[i] and i >= len(shape) - 3]
-        if not smallest or size * 2 > PIECE_BYTES:
-            return tuple(chunks)
-        grown = min(smallest, key=lambda i: chunks[i])
+    while 2 * math.prod(chunks) * source.dtype.itemsize <= PIECE_BYTES:
+        growing = [axis for axis in plane if chunks[axis] < shape[axis]]
+        if not growing:
+            break
+        grown = min(growing, key=lambda axis: chunks[axis])
         chunks[grown] = min(2 * chunks[grown], shape[grown])
+    return tuple(chunks)
 
 
 def map_pixels(

@@ -71,7 +71,7 @@ def _read(folder: Path) -> SpecimenImage:
         raise ReadError(f"axes {''.join(letters)!r} do not describe shape {shape}", path=folder)
     order, axes = _order(letters, shape, folder)
     levels = [
-        _arranged(_pixels(array, where, name, folder), order)
+        _arranged(_pixels(array, partial(_open_array, where, name), letters, folder), order)
         for array, name in zip(arrays, names, strict=True)
     ]
     channels = int(levels[0].shape[-1]) if "C" in axes else 0
@@ -208,11 +208,11 @@ def _array(where: Path, name: str, folder: Path) -> Any:
     return array
 
 
-def _pixels(array: Any, where: Path, name: str, folder: Path) -> Any:
+def _pixels(array: Any, opener: partial[Any], letters: Sequence[str], folder: Path) -> Any:
     if byte_count(array.shape, array.dtype) <= LAZY_BYTES:
         return np.asarray(array[...])
-    dtype = np.dtype(array.dtype)
-    return as_dask(OnDisk(folder, partial(_open_array, where, name), array.shape, dtype), array.chunks)
+    source = OnDisk(folder, opener, array.shape, np.dtype(array.dtype))
+    return as_dask(source, array.chunks, (letters.index("Y"), letters.index("X")))
 
 
 def _arranged(array: Any, order: Sequence[int]) -> Array:

@@ -101,11 +101,13 @@ def _opened(path: Path) -> Iterator[TiffFile]:
     except MemoryError as error:
         raise ReadError("the picture does not fit into memory", path=path) from error
     except Exception as error:
-        raise ReadError(
-            f"the TIFF file is damaged or cut off ({error})", path=path, advice=_DAMAGED
-        ) from error
+        raise _damaged(error, path) from error
     if heard:
-        raise ReadError(f"the TIFF file is damaged or cut off ({heard[0]})", path=path, advice=_DAMAGED)
+        raise _damaged(heard[0], path)
+
+
+def _damaged(cause: object, path: Path) -> ReadError:
+    return ReadError(f"the TIFF file is damaged or cut off ({cause})", path=path, advice=_DAMAGED)
 
 
 def _tiff_file(path: Path) -> TiffFile:
@@ -233,15 +235,16 @@ def _stored(path: Path, number: int, level: TiffPageSeries, order: tuple[int, ..
 def _lazy(path: Path, number: int, level: TiffPageSeries) -> Array | None:
     """Leave a large level on the disk; None if it is one large piece, which is better read at once."""
     size = byte_count(level.shape, level.dtype)
+    plane = level.axes.index("Y"), level.axes.index("X")
     if level.dataoffset is not None:
-        opener = partial(_map, path, str(level.dtype), level.dataoffset, level.shape)
-        piece = (1,) * (level.ndim - 2) + tuple(level.shape[-2:])
-        return as_dask(OnDisk(path, opener, level.shape, level.dtype), piece)
-    array = _open_level(path, number)
-    if byte_count(array.chunks, array.dtype) * 2 < size:
-        return as_dask(
-            OnDisk(path, partial(_open_level, path, number), array.shape, array.dtype), array.chunks
-        )
+        stored = level.dtype.newbyteorder(level.parent.byteorder)
+        opener = partial(_map, path, stored.str, level.dataoffset, level.shape)
+        piece = tuple(n if axis in "XS" else 1 for axis, n in zip(level.axes, level.shape, strict=True))
+        return as_dask(OnDisk(path, opener, level.shape, level.dtype), piece, plane)
+    piece = _as_zarr(level).chunks
+    if byte_count(piece, level.dtype) * 2 < size:
+        refuse_too_large(byte_count(piece, level.dtype), path)
+        return as_dask(OnDisk(path, partial(_Level, path, number), level.shape, level.dtype), piece, plane)
     refuse_too_large(size, path)
     warnings.warn(
         f"{path.name}: {' x '.join(map(str, level.shape))} pixels are stored in one compressed piece, which "
@@ -256,11 +259,26 @@ def _map(path: Path, dtype: str, offset: int, shape: tuple[int, ...]) -> Any:
     return np.memmap(path, np.dtype(dtype), "r", offset, shape)
 
 
-def _open_level(path: Path, number: int) -> Any:
+def _as_zarr(level: TiffPageSeries) -> Any:
     import zarr
 
-    tif = _tiff_file(path)
-    return zarr.open(_levels(tif, path)[number].aszarr(), mode="r")
+    return zarr.open(level.aszarr(level=0), mode="r")
+
+
+class _Level:
+    """A level of a file, opened again to be read piece by piece."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self._tif = _tiff_file(path)
+        self._array = _as_zarr(_levels(self._tif, path)[number])
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._array[index]
+
+    def __del__(self) -> None:
+        tif = getattr(self, "_tif", None)
+        if tif is not None:
+            tif.close()
 
 
 def _refuse_incomplete(level: TiffPageSeries, path: Path) -> None:
