@@ -20,6 +20,7 @@ from .bundle import read_card
 from .card import ModelCard, Softmax
 from .devices import Engine, batch_size, choose_engine, is_out_of_memory, to_device
 from .library import find_model
+from .memory import refuse_too_large
 from .settings import PredictSettings
 from .watching import Watcher
 
@@ -215,7 +216,7 @@ class Predictor:
         watch: Watch | None = None,
     ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
         lead, shape = image.planes(), (image.height, image.width)
-        _refuse_too_large(image, settings.confidence)
+        refuse_too_large(image, settings.confidence)
         labels = np.zeros((*lead, *shape), self.card.class_map.label_dtype)
         confidence = np.zeros((*lead, *shape), np.float32) if settings.confidence else None
         job = _PlaneJob(self.card, settings, engine, forward, report)
@@ -224,7 +225,7 @@ class Predictor:
                 report(Progress("plane", number, int(np.prod(lead))))
             plane = np.asarray(image.data[index])
             target = None if confidence is None else confidence[index]
-            job.watch = None if watch is None else Watcher(self.card, index, watch)
+            job.watch = Watcher(self.card, index, watch)
             try:
                 job.run(plane, image, labels[index], target)
             except RuntimeError as error:
@@ -260,7 +261,7 @@ class _PlaneJob:
         self.engine = engine
         self.forward = forward
         self.report = report
-        self.watch: Watcher | None = None
+        self.watch = Watcher(card)
         self._decide = decide
 
     def run(
@@ -309,8 +310,7 @@ class _PlaneJob:
             for tile, answer in zip(tiles, output, strict=True):
                 part = answer[(slice(None), *tile.inner)].contiguous()
                 ids, sure = self._choose(part)
-                if self.watch is not None:
-                    self.watch.show(part, tile.rows, tile.columns)
+                self.watch.show(part, tile.rows, tile.columns)
                 labels[tile.rows, tile.columns] = ids
                 if confidence is not None and sure is not None:
                     confidence[tile.rows, tile.columns] = sure
@@ -366,16 +366,14 @@ class _PlaneJob:
         if getattr(self.preprocessing.geometry, "answer", "nearest") == "nearest":
             ids, sure = self._choose(inner)
             labels[...] = resize_nearest(ids, height, width)
-            if self.watch is not None:
-                self.watch.show_enlarged(inner, height, width)
+            self.watch.show_enlarged(inner, height, width)
             if confidence is not None and sure is not None:
                 confidence[...] = resize_nearest(sure, height, width)
         else:
             for band, scores in smooth_bands(inner, height, width):
                 ids, sure = self._choose(scores)
                 labels[band] = ids
-                if self.watch is not None:
-                    self.watch.show(scores, band, slice(0, width))
+                self.watch.show(scores, band, slice(0, width))
                 if confidence is not None and sure is not None:
                     confidence[band] = sure
         self.report(Progress("picture", 1, 1))
@@ -391,21 +389,3 @@ def _copy(network: torch.nn.Module) -> torch.nn.Module:
     import copy
 
     return copy.deepcopy(network)
-
-
-def _refuse_too_large(image: SpecimenImage, confidence: bool) -> None:
-    """Refuse a picture whose planes, labels and confidence together exceed the free memory."""
-    import psutil
-
-    planes = int(np.prod(image.planes(), dtype=np.int64))
-    pixels = image.height * image.width
-    plane_bytes = pixels * image.channels * image.data.dtype.itemsize
-    loaded = isinstance(image.data, np.ndarray)
-    need = pixels * planes * (1 + 4 * confidence) + plane_bytes * (1 if loaded else 2)
-    free = psutil.virtual_memory().available
-    if need > 0.9 * free:
-        raise ImageError(
-            f"{image.name}: {image.height} x {image.width} pixels need {need / 1e9:.1f} GB of memory, "
-            f"{free / 1e9:.1f} GB are free",
-            advice="Close other programs, cut the picture into parts, or use a smaller version of it.",
-        )
