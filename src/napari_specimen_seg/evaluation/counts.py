@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ..core.classes import MAX_ID, ClassMap
 from ..core.errors import MeasureError, SpecimenWarning
 from ..core.image import UNITS_IN_MM, SpecimenLabels
+from ..core.regions import tally
 from .boundary import boundary_counts
 from .confusion import confusion_counts, refuse_many, refuse_shapes
 from .instances import as_classes, as_objects, ignored_pixels, object_counts, overlaps
@@ -70,16 +72,29 @@ def count_picture(
     settings = settings or EvaluateSettings()
     refuse_many(class_map)
     refuse_shapes(truth, prediction)
-    truth, prediction = (align(labels, class_map) for labels in (truth, prediction))
+    truth, prediction = (prepared(labels, class_map, settings) for labels in (truth, prediction))
+    return count_prepared(truth, prediction, class_map, settings)
+
+
+def prepared(labels: SpecimenLabels, class_map: ClassMap, settings: EvaluateSettings) -> SpecimenLabels:
+    """Return labels whose values mean what the class map says, or that know the class of each object."""
+    plain = nonzero_is_class(labels, class_map, instances=settings.instances, ignore=settings.ignore)
+    return align(plain, class_map)
+
+
+def count_prepared(
+    truth: SpecimenLabels, prediction: SpecimenLabels, class_map: ClassMap, settings: EvaluateSettings
+) -> PictureCounts:
+    """Compare labels that come from `prepared`; see `count_picture`."""
+    refuse_shapes(truth, prediction)
     true, said = as_classes(truth), as_classes(prediction)
     confusion = confusion_counts(true, said, class_map, ignore=settings.ignore)
     pixel, tolerance = _tolerance(truth, settings)
     boundary = boundary_counts(
         true, said, class_map, tolerance=tolerance, pixel=pixel, ignore=settings.ignore
     )
-    return PictureCounts(
-        truth.name, confusion, boundary, _count_objects(truth, prediction, true, class_map, settings)
-    )
+    objects = _count_objects(truth, prediction, true, class_map, settings)
+    return PictureCounts(truth.name, confusion, boundary, objects)
 
 
 def _count_objects(
@@ -109,6 +124,42 @@ def _tolerance(truth: SpecimenLabels, settings: EvaluateSettings) -> tuple[tuple
         )
     factor = UNITS_IN_MM[truth.unit]
     return (size[0] * factor, size[1] * factor), settings.tolerance * UNITS_IN_MM[settings.tolerance_unit]
+
+
+def nonzero_is_class(
+    labels: SpecimenLabels, class_map: ClassMap, *, instances: bool = False, ignore: Iterable[int] = ()
+) -> SpecimenLabels:
+    """Understand masks that were saved as 0 and 255, and object numbers that came without a class.
+
+    Where there is one class beside the background, every value but 0 can only mean that class; several
+    different values number its objects.
+
+    Parameters
+    ----------
+    labels : SpecimenLabels
+        Labels that have several classes or know the class of each object stay as they are.
+    class_map : ClassMap
+    instances : bool
+        Whether objects are to be told apart.
+    ignore : iterable of int
+        Values that mean neither.
+
+    Returns
+    -------
+    SpecimenLabels
+    """
+    meant = (labels.class_map or class_map).foreground
+    if len(meant) != 1 or labels.object_class is not None:
+        return labels
+    data, only = np.asarray(labels.data), meant[0]
+    values = set(tally(data)[0].tolist()) - {0, *ignore} if data.dtype.kind in "biu" else set()
+    if not values - {only.id} or min(values) < 0:
+        return labels
+    if instances and len(values) > 1:
+        owner = np.zeros(max(values) + 1, np.int64)
+        owner[list(values)] = only.id
+        return labels.replace(object_class=owner)
+    return labels.replace(data=np.where(np.isin(data, list(values)), only.id, data))
 
 
 def align(labels: SpecimenLabels, class_map: ClassMap) -> SpecimenLabels:

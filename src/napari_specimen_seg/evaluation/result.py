@@ -228,14 +228,14 @@ class Scores:
     def _object_columns(self) -> dict[str, NDArray[Any]]:
         if self.object_counts is None:
             return {}
-        counts = self._foreground_objects()
+        counts = self.objects_of_all_classes()
         return {
             "objects": counts[:, TRUE],
             "predicted_objects": counts[:, PREDICTED],
             "object_ap": dsb_score(counts),
         }
 
-    def _foreground_objects(self) -> NDArray[np.int64]:
+    def objects_of_all_classes(self) -> NDArray[np.int64]:
         """Return object counts added up over classes, (pictures, columns)."""
         assert self.object_counts is not None
         keep = [place for place, item in enumerate(self.class_map) if item.id != 0]
@@ -245,7 +245,7 @@ class Scores:
     def _overall_objects(self) -> dict[str, float]:
         if self.object_counts is None:
             return {}
-        counts = self._foreground_objects()
+        counts = self.objects_of_all_classes()
         scores = dsb_score(counts)
         spread = interval(len(self.pictures), lambda w: weighted_mean(w, scores))
         pooled = counts.sum(0)
