@@ -204,9 +204,10 @@ class MeasureDock(Dock):
     def measure_now(self) -> None:
         """Measure; if that is going on already, once more afterwards."""
         layer = self.picker.layer
-        if layer is None or not self.is_open:
-            return
         self._timer.stop()
+        if layer is None or not self.is_open:
+            self._stale = False
+            return
         if self.job is not None:
             self._stale = True
             return
@@ -279,7 +280,8 @@ class MeasureDock(Dock):
                 self.viewer.dims.set_point(self.viewer.dims.ndim - layer.ndim + axis, world[axis])
         if centre is not None:
             world = layer.data_to_world(centre)
-            self.viewer.camera.center = (*self.viewer.camera.center[:-2], *world[-2:])
+            camera = getattr(self.viewer, "scene", self.viewer).camera  # napari 0.9 moved it
+            camera.center = (*camera.center[:-2], *world[-2:])
 
     def _on_selected_label(self, event: Any = None) -> None:
         """Select the row of the label that was picked in the viewer."""

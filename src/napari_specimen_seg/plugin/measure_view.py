@@ -47,6 +47,7 @@ class MeasureView(QWidget):
         super().__init__(parent)
         self.measured: Measured | None = None
         self.chosen: dict[str, list[str]] = {}
+        self._quantity = ""  # what the person chose to plot
         self.columns = button("Columns…", lambda: None, "Which measurements to show")
         self.menu = QMenu(self.columns)
         self.menu.setToolTipsVisible(True)
@@ -61,7 +62,7 @@ class MeasureView(QWidget):
             box.addWidget(part)
         self.table.row_chosen.connect(self.row_chosen)
         self.table.sorted.connect(self._draw)
-        self.quantity.currentIndexChanged.connect(lambda _: self._draw())
+        self.quantity.activated.connect(self._on_quantity)
         self.plot.bar_chosen.connect(self._on_bar)
 
     def show_measured(self, measured: Measured) -> None:
@@ -152,13 +153,16 @@ class MeasureView(QWidget):
         assert self.measured is not None
         frame, titles = self.measured.frame, self.titles()
         numbers = [c for c in frame.columns if frame[c].dtype.kind in "iuf" and c not in ("index", "plane")]
-        before = self.quantity.currentData()
         with QSignalBlocker(self.quantity):
             self.quantity.clear()
             for name in numbers:
                 self.quantity.addItem(titles[name], name)
-            wanted = before if before in numbers else self.measured.in_units("area")
+            wanted = self._quantity if self._quantity in numbers else self.measured.in_units("area")
             self.quantity.setCurrentIndex(max(0, self.quantity.findData(wanted)))
+
+    def _on_quantity(self) -> None:
+        self._quantity = self.quantity.currentData()
+        self._draw()
 
     def _draw(self) -> None:
         name = self.quantity.currentData()

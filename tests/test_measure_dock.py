@@ -1,0 +1,542 @@
+import gc
+import json
+import weakref
+
+import numpy as np
+import pandas as pd
+import pytest
+from qtpy.QtCore import QPoint, QPointF, QSettings, Qt
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from dock_helpers import Models, finish, until, write_models
+from napari_specimen_seg.core.classes import PRESETS
+from napari_specimen_seg.core.image import SpecimenLabels
+from napari_specimen_seg.plugin.calibrate import RULER, set_pixel_size
+from napari_specimen_seg.plugin.family import family_of, labels_of, picture_for
+from napari_specimen_seg.plugin.layers import labels_layer
+from napari_specimen_seg.plugin.measure import MeasureDock
+from napari_specimen_seg.plugin.measure_run import measure_work
+from napari_specimen_seg.plugin.plot import Bars, histogram
+from napari_specimen_seg.plugin.segment import SegmentDock
+from napari_specimen_seg.plugin.table import number_text
+
+CLASSES = PRESETS["beetle-parts"]
+
+# rows 0-1: head (1) twice, apart; row 3: elytra (5)
+MASK = np.array(
+    [
+        [1, 1, 0, 0, 1, 0],
+        [1, 1, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0],
+        [5, 5, 5, 5, 5, 5],
+    ],
+    np.uint8,
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path):
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+
+
+@pytest.fixture
+def viewer(qapp):
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+def add(viewer, data=MASK, name="scan labels", **more):
+    from napari.layers import Labels
+
+    content, attributes, _ = labels_layer(SpecimenLabels(data.copy(), name, class_map=CLASSES))
+    return viewer.add_layer(Labels(content, **{**attributes, **more}))
+
+
+@pytest.fixture
+def labels(viewer):
+    return add(viewer)
+
+
+@pytest.fixture
+def dock(viewer, labels, qtbot):
+    made = MeasureDock(viewer)
+    qtbot.addWidget(made)
+    finish(qtbot, made)
+    yield made
+    made.shut_down()
+
+
+def shown(dock):
+    """The table as text, with headings."""
+    model = dock.table.model()
+    head = [model.headerData(c, Qt.Orientation.Horizontal) for c in range(model.columnCount())]
+    rows = [[model.index(r, c).data() for c in range(model.columnCount())] for r in range(model.rowCount())]
+    return [head, *rows]
+
+
+def row_named(dock, name):
+    model = dock.table.model()
+    return next(r for r in range(model.rowCount()) if model.index(r, 0).data() == name)
+
+
+def click_row(qtbot, dock, name):
+    index = dock.table.model().index(row_named(dock, name), 0)
+    dock.table.scrollTo(index)
+    where = dock.table.visualRect(index).center()
+    qtbot.mouseClick(dock.table.viewport(), Qt.MouseButton.LeftButton, pos=where)
+
+
+# -- the table ---------------------------------------------------------------------------------------
+
+
+def test_labels_are_measured_per_class_at_once(dock):
+    table = shown(dock)
+    assert table[0] == ["Class", "Area (px²)", "% of specimen", "Parts"]
+    assert table[1] == ["head", "5", "45.45", "2"]
+    assert table[5] == ["elytra", "6", "54.55", "1"]
+    assert len(table) == 10
+
+
+def test_areas_have_the_unit_of_the_layer(dock, labels, qtbot):
+    labels.units = ("mm", "mm")
+    labels.scale = (0.5, 0.5)
+    until(qtbot, lambda: "Area (mm²)" in shown(dock)[0])
+    finish(qtbot, dock)
+    assert shown(dock)[1][:2] == ["head", "1.25"]
+    assert dock.pixel_size.value.value() == 0.5
+
+
+def test_painting_measures_again(dock, labels, qtbot):
+    labels.brush_size = 1
+    labels.paint((2, 2), 5)
+    until(qtbot, lambda: shown(dock)[5][1] == "7")
+    labels.undo()
+    until(qtbot, lambda: shown(dock)[5][1] == "6")
+    labels.data = np.zeros_like(MASK)
+    until(qtbot, lambda: shown(dock)[5][1] == "0")
+
+
+def test_edits_during_measuring_are_not_lost(dock, labels, qtbot):
+    dock.measure_now()
+    labels.data[2, 2] = 5
+    dock.measure_now()
+    finish(qtbot, dock)
+    assert shown(dock)[5][1] == "7"
+
+
+@pytest.mark.parametrize(("level", "rows"), [(1, 3), (2, 3)])
+def test_objects_and_specimens_have_rows_of_their_own(dock, qtbot, level, rows):
+    dock.levels.button(level).setChecked(True)
+    finish(qtbot, dock)
+    assert len(shown(dock)) - 1 == rows
+
+
+def test_columns_can_be_chosen_and_stay_chosen(dock, viewer, qtbot):
+    actions = {action.text(): action for action in dock.view.menu.actions()}
+    actions["% of picture"].trigger()
+    actions["Parts"].trigger()
+    assert shown(dock)[0] == ["Class", "Area (px²)", "% of specimen", "% of picture"]
+    dock.measure_now()
+    finish(qtbot, dock)
+    assert shown(dock)[0][-1] == "% of picture"
+    other = MeasureDock(viewer)
+    qtbot.addWidget(other)
+    finish(qtbot, other)
+    assert shown(other)[0][-1] == "% of picture"
+    other.view.reset_columns()
+    assert shown(other)[0][-1] == "Parts"
+    other.shut_down()
+
+
+def test_sorting_sorts_numbers_as_numbers(dock, qtbot):
+    dock.table.sortByColumn(1, Qt.SortOrder.DescendingOrder)
+    assert [row[0] for row in shown(dock)[1:3]] == ["elytra", "head"]
+    dock.measure_now()
+    finish(qtbot, dock)
+    assert [row[0] for row in shown(dock)[1:3]] == ["elytra", "head"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(5, "5"), (58.213, "58.21"), (0.0001234567, "0.0001235"), (123456.7, "123457"), (float("nan"), "")],
+)
+def test_numbers_in_cells(value, text):
+    assert number_text(value) == text
+
+
+def test_rows_have_the_colour_of_their_class(dock):
+    icon = dock.table.model().index(row_named(dock, "elytra"), 0).data(Qt.ItemDataRole.DecorationRole)
+    color = icon.pixmap(14, 14).toImage().pixelColor(3, 3)
+    assert color.name() == CLASSES.by_name("elytra").color
+
+
+# -- selecting ---------------------------------------------------------------------------------------
+
+
+def test_a_row_selects_its_label(dock, labels, qtbot):
+    click_row(qtbot, dock, "elytra")
+    assert labels.selected_label == 5
+    assert not labels.show_selected_label
+    dock.only.click()
+    assert labels.show_selected_label
+
+
+def test_a_label_selects_its_row(dock, labels):
+    labels.selected_label = 5
+    assert dock.table.selected_row == 4
+    labels.selected_label = 99
+    assert dock.table.selected_row is None
+
+
+def test_a_click_on_the_picture_selects_row_and_label(dock, labels):
+    dock.select_at((3, 2))
+    assert dock.table.selected_row == 4
+    assert labels.selected_label == 5
+    dock.select_at((2, 2))  # background
+    assert dock.table.selected_row == 4
+    dock.select_at((99, 2))
+    assert dock.table.selected_row == 4
+
+
+@pytest.mark.parametrize(("moved", "row"), [(0, 4), (9, None)])
+def test_a_click_counts_and_a_drag_does_not(dock, labels, moved, row):
+    class Event:
+        type = "mouse_press"
+        pos = np.array([50, 50])
+        position = (3.0, 2.0)
+
+    dock.table.select_row(None)
+    event = Event()
+    steps = dock._on_mouse(labels, event)
+    next(steps)
+    event.type = "mouse_release"
+    event.pos = np.array([50 + moved, 50])
+    assert next(steps, None) is None
+    assert dock.table.selected_row == row
+
+
+def test_a_click_on_an_object_selects_that_object(dock, labels, qtbot):
+    dock.levels.button(1).setChecked(True)
+    finish(qtbot, dock)
+    dock.select_at((0, 4))
+    frame = dock.measured.frame
+    assert frame["area"].iloc[dock.table.selected_row] == 1
+    assert labels.selected_label == 1
+
+
+def test_an_object_row_brings_the_object_into_view(dock, viewer, qtbot):
+    dock.levels.button(1).setChecked(True)
+    finish(qtbot, dock)
+    lonely = int(np.flatnonzero(dock.measured.frame["area"].to_numpy() == 1)[0])
+    dock.table.selectRow(dock.table.order().index(lonely))
+    assert viewer.scene.camera.center[-2:] == (0.0, 4.0)
+
+
+def test_object_masks_select_by_number(viewer, qtbot):
+    from napari.layers import Labels
+
+    numbers = np.array([[5, 5, 0, 9], [0, 0, 0, 40]], np.uint16)
+    classes = np.zeros(41, np.uint8)
+    classes[[5, 9, 40]] = [1, 5, 5]
+    content, attributes, _ = labels_layer(
+        SpecimenLabels(numbers, "objects", class_map=CLASSES, object_class=classes)
+    )
+    layer = viewer.add_layer(Labels(content, **attributes))
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    dock.levels.button(1).setChecked(True)
+    finish(qtbot, dock)
+    assert dock.measured.frame["index"].tolist() == [5, 9, 40]
+    dock.select_at((0, 3))
+    assert layer.selected_label == 9
+    layer.selected_label = 40
+    assert dock.table.selected_row == 2
+    dock.shut_down()
+
+
+def test_stacks_have_rows_per_plane_and_a_row_shows_its_plane(viewer, qtbot):
+    add(viewer, np.stack([MASK, MASK * 0, MASK]), name="stack")
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    finish(qtbot, dock)
+    assert "Plane" in shown(dock)[0]
+    assert len(shown(dock)) - 1 == 27
+    dock.table.selectRow(20)
+    assert viewer.dims.current_step[0] == 2
+    dock.shut_down()
+
+
+# -- pixel size --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def family(viewer):
+    """A picture, labels of the same name, and a picture that has nothing to do with them."""
+    picture = viewer.add_image(np.zeros(MASK.shape), name="scan")
+    other = viewer.add_image(np.zeros(MASK.shape), name="other")
+    layer = add(viewer)
+    return picture, other, layer
+
+
+def test_labels_and_their_picture_are_one_family(viewer, family):
+    picture, _, layer = family
+    assert picture_for(viewer, layer) is picture
+    assert family_of(viewer, layer) == [layer, picture]
+    assert labels_of(layer, viewer).name == "scan"
+
+
+def test_setting_the_pixel_size_scales_labels_and_picture(viewer, family, qtbot):
+    picture, other, layer = family
+    picture.translate = layer.translate = (10, 20)
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    dock.pixel_size.value.setValue(0.25)
+    dock.pixel_size.unit.setCurrentText("µm")
+    assert dock.pixel_size.set.isVisibleTo(dock)
+    dock.pixel_size.set.click()
+    finish(qtbot, dock)
+    for changed in (picture, layer):
+        assert changed.scale.tolist() == [0.25, 0.25]
+        assert changed.translate.tolist() == [2.5, 5.0]
+        assert [str(unit) for unit in changed.units] == ["micrometer", "micrometer"]
+    assert other.scale.tolist() == [1, 1]
+    assert "Area (µm²)" in shown(dock)[0]
+    assert not dock.pixel_size.set.isVisibleTo(dock)
+    dock.shut_down()
+
+
+def test_stacked_planes_keep_their_distance(viewer):
+    layer = viewer.add_labels(np.zeros((3, 4, 5), np.uint8), scale=(7, 1, 1))
+    set_pixel_size([layer], 0.5, "mm")
+    assert layer.scale.tolist() == [7, 0.5, 0.5]
+    assert [str(unit) for unit in layer.units] == ["pixel", "millimeter", "millimeter"]
+
+
+def test_a_line_of_known_length_gives_the_pixel_size(viewer, family, qtbot):
+    picture, _, layer = family
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    ruler = dock.pixel_size
+    ruler.ruler.click()
+    assert ruler.panel.isVisibleTo(dock)
+    ruler.draw.click()
+    shapes = viewer.layers[RULER]
+    assert shapes.mode == "add_line"
+    ruler.use.click()
+    assert "no line" in dock.status.text.text()
+    shapes.add_lines([[0, 0], [3, 4]])  # 5 pixels
+    ruler.length.setValue(10)
+    ruler.length_unit.setCurrentText("mm")
+    ruler.use.click()
+    finish(qtbot, dock)
+    assert layer.scale.tolist() == picture.scale.tolist() == shapes.scale.tolist() == [2, 2]
+    ruler.length.setValue(5)  # and once more, now that the layers are scaled
+    ruler.use.click()
+    finish(qtbot, dock)
+    assert layer.scale.tolist() == [1, 1]
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 2
+    dock.shut_down()
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_pixel_size_that_makes_no_sense_changes_nothing(dock, labels, size):
+    from napari_specimen_seg.core.errors import ImageError
+
+    with pytest.raises(ImageError, match="makes no sense"):
+        set_pixel_size([labels], size, "mm")
+    assert labels.scale.tolist() == [1, 1]
+
+
+# -- the plot ----------------------------------------------------------------------------------------
+
+
+def test_plot_has_class_colours_unit_and_a_word_on_hover(dock, labels, qtbot):
+    labels.units = ("mm", "mm")
+    until(qtbot, lambda: "Area (mm²)" in shown(dock)[0])
+    finish(qtbot, dock)
+    plot = dock.view.plot
+    assert plot._bars.axis == "Area (mm²)"
+    assert plot._bars.colors[4] == CLASSES.by_id(5).color
+    plot.canvas.resize(300, 240)
+    dock.show()
+    qtbot.waitExposed(dock)
+    QApplication.processEvents()
+    where = plot.canvas.getPlotItem().vb.mapViewToScene(QPointF(1.0, 4.0))
+    assert plot.text_at(where) == "elytra: 6 mm²"
+    assert plot.text_at(QPointF(-5, -5)) == ""
+    chosen = []
+    plot.bar_chosen.connect(chosen.append)
+    point = plot.canvas.mapFromScene(where)
+    qtbot.mouseClick(plot.canvas.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(point.x(), point.y()))
+    assert chosen == [4]
+    assert labels.selected_label == 5
+
+
+def test_another_measurement_can_be_plotted(dock):
+    dock.view.quantity.setCurrentIndex(dock.view.quantity.findText("Parts"))
+    dock.view.quantity.activated.emit(dock.view.quantity.currentIndex())
+    assert dock.view.plot._bars.values[0] == 2
+    assert dock.view.plot._bars.axis == "Parts"
+
+
+def test_many_rows_become_a_histogram():
+    bars = Bars(["n"] * 40, ["#ff0000"] * 30 + ["#00ff00"] * 10, [*range(39), float("nan")], "Area", "px²")
+    bins = histogram(bars)
+    assert {color: int(counts.sum()) for color, counts in bins.counts.items()} == {
+        "#ff0000": 30,
+        "#00ff00": 9,
+    }
+    assert (bins.edges[0], bins.edges[-1]) == (0, 38)
+
+
+@pytest.mark.parametrize("values", [[3.0] * 30, [float("nan")] * 30, [float("inf")] * 30])
+def test_a_histogram_of_one_value_or_none_is_no_error(values):
+    bins = histogram(Bars(["n"] * 30, ["#ff0000"] * 30, values, "Area", ""))
+    assert sum(int(c.sum()) for c in bins.counts.values()) == sum(np.isfinite(values))
+
+
+# -- what goes out -----------------------------------------------------------------------------------
+
+
+def test_copy_is_what_is_shown_for_a_spreadsheet(dock):
+    dock.copy.click()
+    lines = QApplication.clipboard().text().splitlines()
+    assert lines[0].split("\t") == ["Class", "Area (px²)", "% of specimen", "Parts"]
+    assert lines[1].split("\t") == ["head", "5", str(500 / 11), "2"]
+    assert len(lines) == 10
+
+
+def test_saved_table_is_the_whole_table(dock, tmp_path, monkeypatch):
+    target = tmp_path / "areas.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(target), ""))
+    dock.save.click()
+    frame = pd.read_csv(target)
+    assert frame.columns[:3].tolist() == ["image", "index", "class_name"]
+    assert frame["area"].tolist() == dock.measured.frame["area"].tolist()
+    assert str(target) in dock.status.text.text()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(dock, tmp_path, monkeypatch):
+    target = tmp_path / "no such folder" / "file" / "areas.csv"
+    (tmp_path / "no such folder").write_text("a file")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(target), ""))
+    dock.save.click()
+    assert str(tmp_path) in dock.status.text.text()
+    assert len(shown(dock)) == 10
+
+
+def test_reproduce_shows_the_command(dock, labels):
+    dock.reproduce.toggle.click()
+    assert "specimen-seg measure" in dock.reproduce.command.toPlainText()
+    assert "Save the labels first" in dock.reproduce.note.text()
+    assert json.loads(dock.reproduce.settings.toPlainText())["per"] == "class"
+
+
+# -- what can go wrong -------------------------------------------------------------------------------
+
+
+def test_errors_are_one_line(dock, labels, qtbot, monkeypatch):
+    from napari_specimen_seg.core.errors import MeasureError
+
+    def fail(*args, **kwargs):
+        raise MeasureError("labels and picture differ in size")
+
+    monkeypatch.setattr("napari_specimen_seg.core.measure.measure", fail)
+    notes = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", notes.append)
+    dock.measure_now()
+    finish(qtbot, dock)
+    assert notes == ["labels and picture differ in size"]
+    assert dock.status.text.text() == notes[0]
+    assert not dock.view.isVisibleTo(dock)
+
+
+def test_strange_values_are_warned_of(dock, labels, qtbot):
+    labels.data[0, 3] = 77
+    dock.measure_now()
+    finish(qtbot, dock)
+    assert "77" in dock.status.text.text()
+    assert "label 77" in [row[0] for row in shown(dock)]
+
+
+def test_layers_may_be_closed_during_measuring(dock, viewer, qtbot):
+    dock.measure_now()
+    viewer.layers.clear()
+    finish(qtbot, dock)
+    assert dock.empty.isVisibleTo(dock)
+    assert dock.measured is None
+
+
+def test_another_layer_during_measuring_is_measured_next(dock, viewer, qtbot):
+    dock.measure_now()
+    add(viewer, MASK * 0 + 5, name="full")
+    finish(qtbot, dock)
+    assert dock.picker.layer.name == "full"
+    assert shown(dock)[5][1] == "24"
+
+
+def test_a_closed_dock_leaves_the_layer_as_it_was(viewer, labels, qtbot):
+    dock = MeasureDock(viewer)
+    finish(qtbot, dock)
+    before = len(labels.mouse_drag_callbacks)
+    dock.only.click()
+    dock.shut_down()
+    assert not labels.show_selected_label
+    assert len(labels.mouse_drag_callbacks) == before - 1
+    labels.data = MASK * 0  # nobody listens any more
+    dock.deleteLater()
+
+
+def test_a_closed_dock_is_kept_by_nobody(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    add(viewer)
+    dock = MeasureDock(viewer)
+    holder = viewer.window.add_dock_widget(dock, name="Measure")
+    finish(qtbot, dock)
+    viewer.window.remove_dock_widget(holder)
+    gone = weakref.ref(dock)
+    del dock, holder
+    qtbot.wait(10)
+    gc.collect()
+    assert gone() is None
+
+
+def test_work_reports_so_that_it_can_be_cancelled():
+    from napari_specimen_seg.core.errors import CancelledError
+
+    def stop(progress):
+        raise CancelledError
+
+    with pytest.raises(CancelledError):
+        measure_work(SpecimenLabels(MASK, class_map=CLASSES), "class")(stop)
+
+
+def test_segment_dock_opens_the_measure_dock_with_its_result(
+    make_napari_viewer, qtbot, tmp_path, monkeypatch
+):
+    write_models(tmp_path / "models")
+    monkeypatch.setenv("SPECIMEN_SEG_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr("napari_specimen_seg.models.predictor.load_model", Models())
+    viewer = make_napari_viewer()
+    viewer.add_image(MASK, name="scan")
+    segment = SegmentDock(viewer)
+    viewer.window.add_dock_widget(segment, name="Segment (Specimen Segmentation)")
+    segment.models.choose("beetle")
+    segment.go.click()
+    finish(qtbot, segment)
+    segment.measure.click()
+    found = viewer.window._qt_window.findChildren(MeasureDock)
+    assert len(found) == 1
+    finish(qtbot, found[0])
+    assert shown(found[0])[1] == ["head", "5", "45.45", "2"]
+    segment.measure.click()
+    assert len(viewer.window._qt_window.findChildren(MeasureDock)) == 1
+
+
+def test_a_small_screen_is_enough(dock):
+    dock.pixel_size.ruler.click()
+    dock.reproduce.toggle.click()
+    content = dock.body.parentWidget()
+    assert content.minimumSizeHint().width() <= 300
+    assert dock.minimumSizeHint().height() < 400
