@@ -1,6 +1,9 @@
 """ONNX networks from strangers: they compute what they should, and nothing else."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,17 +12,20 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import onnx
+import torch
 from onnx import TensorProto, helper
 
 from napari_specimen_seg.core.errors import DeviceError, ModelError
-from napari_specimen_seg.core.preprocessing import FixedResize, Tiles
+from napari_specimen_seg.core.preprocessing import FixedResize, Preprocessing, Tiles
 from napari_specimen_seg.models import onnx_trial
 from napari_specimen_seg.models.bundle import read_card, write_bundle
 from napari_specimen_seg.models.importing import ImportOptions, QuestionsError, import_model, read_draft
+from napari_specimen_seg.models.onnx_export import export_onnx
 from napari_specimen_seg.models.onnx_import import CARD_KEY
-from napari_specimen_seg.models.predictor import load_model
+from napari_specimen_seg.models.predictor import Predictor, load_model
 from napari_specimen_seg.models.settings import PredictSettings
 from onnx_files import by_pixel, network, node, save
+from test_models import card as torch_card
 
 GREEN = [[1, 0, 0], [0, 1, 0]]
 """Weights of a network that asks whether a pixel is more green (class 1) than red (class 0)."""
@@ -408,6 +414,22 @@ def test_a_tile_size_is_refused_where_the_file_fixes_it(tmp_path):
         load_model(tmp_path / "model").predict(scene()[0], PredictSettings(tile=128))
 
 
+def test_nothing_is_reported_to_the_makers_of_onnxruntime(tmp_path):
+    """It would note a number for this machine in the person's cache folder, to send it with its reports."""
+    path = save(softmax(), tmp_path / "net.onnx")
+    code = f"""
+from pathlib import Path
+from napari_specimen_seg.models.onnx_session import open_session
+open_session(Path({str(path)!r}).read_bytes(), "cpu", "net")
+"""
+    home = {
+        name: str(tmp_path / "home") for name in ("HOME", "XDG_CACHE_HOME", "USERPROFILE", "LOCALAPPDATA")
+    }
+    (tmp_path / "home").mkdir()
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **home}, check=True)
+    assert list((tmp_path / "home").rglob("*")) == []
+
+
 # -- cards -----------------------------------------------------------------------------------------
 
 
@@ -421,6 +443,19 @@ def test_a_file_that_carries_a_card_needs_no_answers(tmp_path):
 
 
 def test_cards_of_torch_models_do_not_mention_onnx(tmp_path):
-    from test_models import card as torch_card
-
     assert "onnx" not in json.loads(torch_card().model_dump_json())
+
+
+def test_an_exported_model_comes_back_without_a_question(tmp_path):
+    pytest.importorskip("onnxscript")
+    card = torch_card(preprocessing=Preprocessing(geometry=Tiles(size=64, halo=16)))
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(4, 1, 1))
+    predictor = Predictor(card, network)
+    path = export_onnx(predictor, tmp_path / "out.onnx")
+    back = import_model(path, tmp_path / "back").card
+    assert (back.class_map, back.head, back.preprocessing) == (card.class_map, card.head, card.preprocessing)
+    picture, _ = scene(130, 170)
+    assert (load_model(tmp_path / "back").predict(picture).labels == predictor.predict(picture).labels).all()
+    again = export_onnx(load_model(tmp_path / "back"), tmp_path / "again.onnx")
+    assert import_model(again, tmp_path / "again").card.class_map == card.class_map

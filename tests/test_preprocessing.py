@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from napari_specimen_seg.core.errors import ImageError, SpecimenWarning
 from napari_specimen_seg.core.preprocessing import (
     ByDtype,
+    ByMoments,
     ByPercentile,
     ByRange,
     FixedResize,
@@ -190,3 +191,28 @@ def test_settings_that_cannot_be_meant_are_refused(bad):
 def test_settings_survive_json():
     settings = gray(values=ByPercentile(low=2, high=98), geometry=Tiles(size=256, halo=16, fitted=False))
     assert Preprocessing.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_moments_make_mean_zero_and_deviation_one():
+    settings = gray(values=ByMoments())
+    plane = np.array([[2, 4], [4, 6]], np.uint8)
+    values = settings.value_range(plane)
+    assert values == (4.0, 4.0 + 2**0.5)
+    np.testing.assert_allclose(
+        settings.normalise(plane[..., None], values)[0] * 2**0.5, [[-2, 0], [0, 2]], atol=1e-6
+    )
+
+
+def test_percentiles_may_leave_what_is_beyond_them():
+    plane = np.arange(101, dtype=np.uint8)[None]
+    free = gray(values=ByPercentile(low=10, high=90, clip=False))
+    values = free.value_range(plane)
+    assert values == (10.0, 90.0)
+    np.testing.assert_allclose(
+        free.normalise(plane[..., None], values)[0, 0, [0, 100]], [-0.125, 1.125], atol=1e-6
+    )
+
+
+def test_cards_written_before_these_choices_keep_their_checksums():
+    assert ByPercentile().model_dump() == {"kind": "percentile", "low": 1.0, "high": 99.8}
+    assert ByPercentile(clip=False).model_dump()["clip"] is False

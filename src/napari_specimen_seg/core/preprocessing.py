@@ -15,7 +15,14 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from .errors import ImageError, SpecimenWarning
 from .image import SpecimenImage
@@ -44,17 +51,35 @@ class ByPercentile(_Stored):
     ----------
     low, high : float
         Percentiles, 0 to 100; taken over all channels together, so that colours stay.
+    clip : bool
+        Whether values beyond them become 0 and 1. Models from elsewhere may have learned otherwise.
     """
 
     kind: Literal["percentile"] = "percentile"
     low: Fraction = 1.0
     high: Fraction = 99.8
+    clip: bool = True
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_used(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what cards did not have at first, so that the checksums of older cards stay right."""
+        data: dict[str, Any] = dump(self)
+        return {key: value for key, value in data.items() if key != "clip" or not value}
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low >= self.high:
             raise ValueError("the low percentile must be smaller than the high one")
         return self
+
+
+class ByMoments(_Stored):
+    """The mean of the whole picture becomes 0, its mean plus one standard deviation 1.
+
+    All channels are taken together. As models of the bioimage.io zoo often have it.
+    """
+
+    kind: Literal["moments"] = "moments"
 
 
 class ByRange(_Stored):
@@ -134,7 +159,7 @@ class PadToSquare(_Stored):
     answer: Answer = "smooth"
 
 
-ValueRange = Annotated[ByDtype | ByPercentile | ByRange, Field(discriminator="kind")]
+ValueRange = Annotated[ByDtype | ByPercentile | ByMoments | ByRange, Field(discriminator="kind")]
 Geometry = Annotated[Tiles | FixedResize | PadToSquare, Field(discriminator="kind")]
 
 
@@ -165,7 +190,7 @@ class Preprocessing(_Stored):
     channels : {"rgb", "gray"} or int
         What the network takes. Grey pictures are repeated for ``rgb``, colour ones are turned to
         brightness for ``gray``; a number means exactly that many channels, taken as they are.
-    values : ByDtype, ByPercentile or ByRange
+    values : ByDtype, ByPercentile, ByMoments or ByRange
         What becomes 0 and 1.
     mean, std : tuple of float
         Subtracted and divided by, per channel, after values are 0 to 1.
@@ -237,6 +262,8 @@ class Preprocessing(_Stored):
             return self.values.low, self.values.high
         if isinstance(self.values, ByPercentile):
             return _percentiles(plane, self.values.low, self.values.high)
+        if isinstance(self.values, ByMoments):
+            return _moments(plane)
         if plane.dtype == bool:
             return 0.0, 1.0
         if np.issubdtype(plane.dtype, np.integer):
@@ -335,12 +362,13 @@ class Preprocessing(_Stored):
             mean) / std``. Not finite values count as `low`; values outside percentiles are clipped.
         """
         low, high = values
+        clipped = isinstance(self.values, ByPercentile) and self.values.clip
         span = (high - low) or 1.0
         mean, std = np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64)
         factor, shift = 1.0 / (span * std), -(low / span + mean) / std
         if piece.dtype == np.uint8:
             codes = np.arange(256, dtype=np.float64)[:, None]
-            if isinstance(self.values, ByPercentile):
+            if clipped:
                 codes = np.clip(codes, low, high)
             table = (codes * factor + shift).astype(np.float32)
             out = np.empty(piece.shape, np.float32)
@@ -351,7 +379,7 @@ class Preprocessing(_Stored):
         work: NDArray[Any] = piece.astype(np.float64 if wide else np.float32)
         if piece.dtype.kind == "f":
             np.nan_to_num(work, copy=False, nan=low, posinf=high, neginf=low)
-        if isinstance(self.values, ByPercentile):
+        if clipped:
             np.clip(work, low, high, out=work)
         return np.moveaxis((work * factor + shift).astype(np.float32), -1, 0)
 
@@ -549,6 +577,13 @@ def _integer_range(
             stacklevel=3,
         )
     return 0.0, float(np.iinfo(dtype).max)
+
+
+def _moments(plane: NDArray[Any]) -> tuple[float, float]:
+    """Return the mean of all finite values, and it plus their standard deviation."""
+    finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
+    mean = float(finite.mean(dtype=np.float64))
+    return mean, mean + float(finite.std(dtype=np.float64))
 
 
 def _percentiles(plane: NDArray[Any], low: float, high: float) -> tuple[float, float]:

@@ -40,7 +40,7 @@ class OnnxModule(torch.nn.Module):
     def __init__(self, content: bytes, onnx: OnnxNetwork, classes: int, name: str) -> None:
         super().__init__()
         self.onnx, self.classes, self.name = onnx, classes, name
-        self._content = content
+        self.content = content
         self._sessions: dict[str, InferenceSession] = {}
         self.device = "cpu"
 
@@ -106,7 +106,7 @@ class OnnxModule(torch.nn.Module):
 
     def _session(self) -> InferenceSession:
         if self.device not in self._sessions:
-            self._sessions = {self.device: open_session(self._content, self.device, self.name)}
+            self._sessions = {self.device: open_session(self.content, self.device, self.name)}
         return self._sessions[self.device]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ModelError, one_line
@@ -39,13 +40,16 @@ def open_session(content: bytes, device: str, name: str) -> InferenceSession:
 
 
 def require_onnxruntime() -> Any:
-    """Import onnxruntime, or tell how to get it."""
+    """Import onnxruntime, or tell how to get it; it is told to report nothing to its makers."""
+    # Read when it is imported: later it has already given this machine a number of its own.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:
         raise ModelError(
             "ONNX models need two more packages", advice='Run: pip install "napari-specimen-seg[onnx]".'
         ) from error
+    onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 
