@@ -13,7 +13,7 @@ from ..errors import ReadError
 from ..image import Array, SpecimenImage
 from .images import read_file, read_image, read_size
 from .inputs import pictures_in
-from .lazy import LAZY_BYTES, OnDisk, byte_count
+from .lazy import LAZY_BYTES, OnDisk, as_dask, byte_count
 
 MAX_SEPARATE = 50
 """How many pictures of different sizes are opened side by side."""
@@ -107,8 +107,9 @@ def _lazy_stack(paths: Sequence[Path], first: SpecimenImage) -> Array:
     import dask.array as da
 
     shape, dtype = tuple(first.data.shape), np.dtype(first.data.dtype)
+    rows = first.axes.index("Y"), first.axes.index("X")
     planes = [
-        da.from_array(OnDisk(path, partial(_read_plane, path, shape, dtype), shape, dtype), chunks=shape)
+        as_dask(OnDisk(path, partial(_read_plane, path, shape, dtype), shape, dtype), shape, rows)
         for path in paths
     ]
     stack: Array = da.stack(planes)

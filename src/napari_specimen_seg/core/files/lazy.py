@@ -126,7 +126,9 @@ def as_dask(source: OnDisk, piece: tuple[int, ...], plane: tuple[int, int]) -> A
     """
     import dask.array as da
 
-    array: Array = da.from_array(source, chunks=_chunks(source, piece, plane))
+    # Without `meta` dask would open the file to see what comes out.
+    meta = np.empty((0,) * source.ndim, source.dtype)
+    array: Array = da.from_array(source, chunks=_chunks(source, piece, plane), meta=meta)
     return array
 
 
