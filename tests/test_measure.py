@@ -113,6 +113,8 @@ def test_means_of_the_picture():
     assert np.isnan(table["mean_red"].iloc[2])
     objects = measure(PICTURE, MAP, image=np.stack([image] * 5, -1), per="object")
     assert objects["mean_channel_5"].tolist() == [4.25, 6.0, 19.0]
+    stains = SpecimenImage(np.stack([image, image], -1), axes="YXC", channel_names=("DAPI", "GFP"))
+    assert {"mean_DAPI", "mean_GFP"} <= set(measure(PICTURE, MAP, image=stains, per="specimen").columns)
 
 
 def test_objects_are_connected_parts_of_a_class():

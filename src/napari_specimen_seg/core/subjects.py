@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .classes import MAX_ID, ClassMap
 from .errors import MeasureError, SpecimenWarning
-from .image import Array, SpecimenImage, SpecimenLabels
+from .image import COLORS, Array, SpecimenImage, SpecimenLabels
 from .regions import Regions, bands, components, consecutive, require_ids, tally
 
 
@@ -24,6 +24,7 @@ class Subject:
     labels: SpecimenLabels
     class_map: ClassMap | None
     image: Array | None
+    channels: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -42,13 +43,7 @@ class Subject:
         """Name the columns of (rows, C) mean values."""
         if values is None:
             return {}
-        count = values.shape[1]
-        names = {
-            1: ("intensity",),
-            3: ("red", "green", "blue"),
-            4: ("red", "green", "blue", "alpha"),
-        }.get(count, tuple(f"channel_{c + 1}" for c in range(count)))
-        return {f"mean_{names[c]}": values[:, c] for c in range(count)}
+        return {f"mean_{name}": values[:, c] for c, name in enumerate(self.channels)}
 
     @cached_property
     def number_objects(self) -> bool:
@@ -128,7 +123,20 @@ def subject_of(
     picture = image.data if isinstance(image, SpecimenImage) else image
     if picture is not None:
         _check_fit(picture, subject)
-    return Subject(subject, class_map or subject.class_map, picture)
+    channels: tuple[str, ...] = ()
+    if picture is not None:
+        known = image.channel_names if isinstance(image, SpecimenImage) else ()
+        channels = _channel_names(1 if picture.ndim == subject.data.ndim else int(picture.shape[-1]), known)
+    return Subject(subject, class_map or subject.class_map, picture, channels)
+
+
+def _channel_names(count: int, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Say what the columns with mean values are about."""
+    if len(known) == count == len(set(known)):
+        return known
+    if count in (3, 4):  # as everywhere, three or four unnamed channels are colour
+        return (*COLORS, "alpha")[:count]
+    return ("intensity",) if count == 1 else tuple(f"channel_{c + 1}" for c in range(count))
 
 
 def _check_fit(image: Array, labels: SpecimenLabels) -> None:
