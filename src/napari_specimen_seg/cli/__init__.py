@@ -26,6 +26,8 @@ _COMMANDS = {
     "models": "List the models, or show what one of them knows.",
     "train": "Train a model on labelled pictures.",
     "lr-find": "Find a good learning rate.",
+    "evaluate": "Score masks or a model on labelled pictures.",
+    "compare": "Compare models on the same labelled pictures.",
     "repeat": "Make label files again from what was noted beside them.",
 }
 """Each command with the line that the overview shows; it lies in the room of the same name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
@@ -111,7 +111,9 @@ def refuse_unit_alone(pixel_size: PixelSize | None, unit: str | None, *, unit_ma
         raise click.UsageError("--unit is the unit of --pixel-size; give both")
 
 
-def from_settings(settings: type[BaseModel]) -> Callable[[Command], Command]:
+def from_settings(
+    settings: type[BaseModel], *, leave_out: Collection[str] = ()
+) -> Callable[[Command], Command]:
     """Return a decorator that gives a command one option for each field of a settings object.
 
     Choices, bounds, help and defaults are those of the field, as they are in the dock.
@@ -119,6 +121,8 @@ def from_settings(settings: type[BaseModel]) -> Callable[[Command], Command]:
     Parameters
     ----------
     settings : type of pydantic.BaseModel
+    leave_out : collection of str
+        Fields that get no option.
 
     Returns
     -------
@@ -127,7 +131,8 @@ def from_settings(settings: type[BaseModel]) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         for name, field in reversed(settings.model_fields.items()):
-            command = _option(name, field)(command)
+            if name not in leave_out:
+                command = _option(name, field)(command)
         return command
 
     return decorate

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,12 @@ from ..core.errors import MeasureError, SpecimenError
 from ..core.files import read_image
 from ..core.image import SpecimenImage, SpecimenLabels
 from ..core.progress import Progress, Report
+from ..core.provenance import sha256_of
 from ..core.regions import tally
 from .counts import PictureCounts, count_prepared, prepared
 from .curves import STEPS, sureness_counts
 from .instances import as_classes
-from .pairs import Case
+from .pairs import Case, sample_folder
 from .race import Cost, ProcessSource
 from .reading import read_mask
 from .result import Scores
@@ -65,6 +67,7 @@ class Evaluation:
     compared: Compared | None = None
     keeper: SampleKeeper = field(init=False)
     cases: list[Case] = field(default_factory=list, init=False)
+    _digest: Any = field(default_factory=hashlib.sha256, init=False)
     _counts: dict[str, list[PictureCounts]] = field(default_factory=dict, init=False)
     _seconds: dict[str, list[float]] = field(default_factory=dict, init=False)
     _peaks: dict[str, list[tuple[int, float]]] = field(default_factory=dict, init=False)
@@ -171,6 +174,7 @@ class Evaluation:
         answers: Mapping[str, Answer],
     ) -> None:
         self.cases.append(case)
+        self._digest.update(_line_of(case))
         megapixels = truth.data.size / 1e6
         for name, count in counts.items():
             self._counts.setdefault(name, []).append(count)
@@ -211,6 +215,11 @@ class Evaluation:
     def ceiling(self) -> Scores | None:
         """The agreement of two people, or None."""
         return None if self.second is None else self.scores(self.second.name)
+
+    @property
+    def data_sha256(self) -> str:
+        """SHA-256 over names and contents of all label files and pictures so far, in their order."""
+        return str(self._digest.hexdigest())
 
     def cost(self, source: Source) -> Cost | None:
         """Return what a model costs; None where it was not timed."""
@@ -255,6 +264,12 @@ class SurenessWatcher:
         for place, (channel, item) in enumerate(zip(self.channels, self.class_map.foreground, strict=True)):
             if channel is not None:
                 self.counts[place] += sureness_counts(seen.probability[channel], true == item.id, valid)
+
+
+def _line_of(case: Case) -> bytes:
+    """Return a line that changes with the case's name, labels or picture."""
+    files = [sample_folder(case.labels) or case.labels, *([case.image] if case.image else [])]
+    return "\0".join([case.name, *map(sha256_of, files)]).encode(errors="surrogateescape") + b"\n"
 
 
 def choose_class_map(given: ClassMap | None, cases: Sequence[Case], sources: Sequence[Source]) -> ClassMap:
