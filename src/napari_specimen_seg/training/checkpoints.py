@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..core.errors import SpecimenError, WriteError
 from ..core.files.atomic import atomic
 from .config import TrainConfig
@@ -125,6 +128,12 @@ class Keeper:
         weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
         with atomic(self.checkpoints / "best.safetensors", overwrite=True) as path:
             save_file(weights, path)
+
+    def show(self, labels: NDArray[Any] | None) -> None:
+        """Write the prediction of the first validation picture, for those who watch."""
+        if labels is not None:
+            with atomic(self.checkpoints / "shown.npy", overwrite=True) as path, path.open("wb") as file:
+                np.save(file, labels, allow_pickle=False)
 
     # -- the end -------------------------------------------------------------------------------------
 

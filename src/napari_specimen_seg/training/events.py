@@ -30,6 +30,8 @@ class Started(Event):
         Epochs in all, steps an epoch.
     classes : tuple of str
     device, precision : str
+    shown : str
+        The validation picture whose prediction is shown after every epoch.
     """
 
     kind: ClassVar[str] = "started"
@@ -40,6 +42,7 @@ class Started(Event):
     classes: tuple[str, ...]
     device: str
     precision: str
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +99,11 @@ class Finished(Event):
     kind: ClassVar[str] = "finished"
     folder: str
     scores: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The run ended with an error, in one line."""
+
+    kind: ClassVar[str] = "failed"
+    text: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import platform
-import threading
 import time
 import warnings
 from dataclasses import asdict
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def make_trainer(
-    task: SegmentationTask, keeper: Keeper, tell: Callable[[Event], None], stop: threading.Event
+    task: SegmentationTask, keeper: Keeper, tell: Callable[[Event], None], stop: Callable[[], bool]
 ) -> pl.Trainer:
     """Return a trainer that tells what it does, keeps what is worth keeping, and stops when asked.
 
@@ -38,7 +37,8 @@ def make_trainer(
     task : SegmentationTask
     keeper : Keeper
     tell : callable
-    stop : threading.Event
+    stop : callable
+        Tells whether the run is asked to stop.
 
     Returns
     -------
@@ -81,10 +81,11 @@ class Watch(pl.Callback):
     ----------
     keeper : Keeper
     tell : callable
-    stop : threading.Event
+    stop : callable
+        Tells whether the run is asked to stop.
     """
 
-    def __init__(self, keeper: Keeper, tell: Callable[[Event], None], stop: threading.Event) -> None:
+    def __init__(self, keeper: Keeper, tell: Callable[[Event], None], stop: Callable[[], bool]) -> None:
         self.keeper = keeper
         self.tell = tell
         self.stop = stop
@@ -118,14 +119,14 @@ class Watch(pl.Callback):
                 seconds_left=round(left * pace, 1),
             )
         )
-        if self.stop.is_set():
+        if self.stop():
             trainer.should_stop = True
             trainer.limit_val_batches = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Tell the scores of the epoch; keep the weights if they are the best."""
         assert isinstance(pl_module, SegmentationTask)
-        if self.stop.is_set() or trainer.sanity_checking or not trainer.is_global_zero:
+        if self.stop() or trainer.sanity_checking or not trainer.is_global_zero:
             return
         score = mean_iou(pl_module.confusion)
         best = self.keeper.best
@@ -143,6 +144,7 @@ class Watch(pl.Callback):
             iou={n: float(v) for n, v in zip(names, iou, strict=True) if math.isfinite(v)},
         )
         self._losses = []
+        self.keeper.show(pl_module.shown)
         if is_best:
             self.keeper.keep_best(pl_module.network)
         self.keeper.record(event)
@@ -155,7 +157,7 @@ class Watch(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the checkpoint after an epoch that was finished."""
         del pl_module
-        if not self.stop.is_set():
+        if not self.stop():
             self.keeper.save(trainer)
 
     def on_save_checkpoint(

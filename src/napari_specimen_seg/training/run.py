@@ -25,7 +25,8 @@ from ..models.network import build_network
 from .checkpoints import Keeper
 from .config import TrainConfig
 from .dataset import Samples, Store, read_target
-from .events import Event, Noted, Started
+from .events import Event, Failed, Noted, Started
+from .live import LiveRun
 from .losses import balanced_weights
 from .pairs import Pair, find_pairs
 from .preflight import check_data
@@ -105,14 +106,27 @@ def run_training(
         None if it was stopped before anything was worth keeping.
     """
     keeper = Keeper(out, config, resume=resume)
-    job = prepare(config, tell, out.name)
-    while True:
-        try:
-            job.fit(keeper, tell, stop or threading.Event())
-            break
-        except RuntimeError as error:
-            job = job.with_half_the_batch(error, tell)
-    return keeper.finish(job.card, tell)
+    live = LiveRun(out)
+
+    def tell_all(event: Event) -> None:
+        live.write(event)
+        tell(event)
+
+    live.begin()
+    try:
+        job = prepare(config, tell_all, out.name)
+        while True:
+            try:
+                job.fit(keeper, tell_all, lambda: bool(stop and stop.is_set()) or live.stop_file.exists())
+                break
+            except RuntimeError as error:
+                job = job.with_half_the_batch(error, tell_all)
+        return keeper.finish(job.card, tell_all)
+    except SpecimenError as error:
+        live.write(Failed(str(error)))
+        raise
+    finally:
+        live.end()
 
 
 def _nobody(event: Event) -> None:
@@ -186,7 +200,7 @@ class Job:
         network = starting_network(self.config, self.card).to(memory_format=torch.channels_last)
         return SegmentationTask(network, self.card, self.config, samples, self.validation, weights)
 
-    def fit(self, keeper: Keeper, tell: Tell, stop: threading.Event) -> None:
+    def fit(self, keeper: Keeper, tell: Tell, stop: Callable[[], bool]) -> None:
         """Run Lightning's loop from the last checkpoint, or from the start."""
         from .loop import make_trainer
 
@@ -201,6 +215,7 @@ class Job:
                 classes=tuple(c.name for c in self.card.class_map),
                 device=trainer.accelerator.__class__.__name__.removesuffix("Accelerator").lower(),
                 precision=str(trainer.precision),
+                shown=str(self.validation[0][0].source or ""),
             )
         )
         checkpoint = keeper.last_checkpoint(tell)

@@ -102,6 +102,7 @@ class SegmentationTask(pl.LightningModule):
         self.phases = phases_of(config.learn)
         self.confusion = np.zeros((len(card.class_map),) * 2, np.int64)
         self.validation_loss = math.nan
+        self.shown: NDArray[np.generic] | None = None  # labels of the first validation picture
         self._losses: list[float] = []
 
     # -- data ----------------------------------------------------------------------------------------
@@ -168,6 +169,8 @@ class SegmentationTask(pl.LightningModule):
         image, target = self.validation[int(batch[0][0])]
         predictor = LivePredictor(self.card, self.network, self.device)
         answer = predictor.predict(image, PredictSettings(device="cpu"))
+        if image is self.validation[0][0]:
+            self.shown = np.asarray(answer.labels)
         ids = self.card.class_map.ids
         order = np.zeros(max(ids) + 1, np.int64)
         order[list(ids)] = np.arange(len(ids))

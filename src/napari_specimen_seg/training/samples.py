@@ -1,0 +1,78 @@
+"""A sheet of varied samples, to be looked at before training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.classes import ClassMap
+from .config import TrainConfig
+from .dataset import Samples, Store
+from .losses import IGNORE
+from .pairs import find_pairs
+from .run import class_map_of, preprocessing_of
+
+COUNT, COLUMNS, GAP = 12, 4, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Samples side by side.
+
+    Parameters
+    ----------
+    picture : array
+        (Y, X, 3) or (Y, X) float32, 0 to 1.
+    labels : array
+        (Y, X): class ids; what is not learned is background here.
+    class_map : ClassMap
+    """
+
+    picture: NDArray[np.float32]
+    labels: NDArray[Any]
+    class_map: ClassMap
+
+
+def sample_sheet(config: TrainConfig, count: int = COUNT) -> Sheet:
+    """Vary some pictures as training would.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    count : int
+        How many samples.
+
+    Returns
+    -------
+    Sheet
+
+    Raises
+    ------
+    SpecimenError
+        If data cannot be read.
+    """
+    found = find_pairs(config.data)
+    class_map = config.data.class_map or class_map_of(config, found.pairs)
+    preprocessing = preprocessing_of(config)
+    chosen = found.pairs[:count]
+    samples = Samples(Store(chosen, config, class_map, preprocessing), config, preprocessing, len(class_map))
+    height, width = samples.augment.shape
+    rows = -(-count // COLUMNS)
+    shape = rows * (height + GAP) - GAP, COLUMNS * (width + GAP) - GAP
+    picture = np.ones((*shape, preprocessing.in_channels), np.float32)
+    labels = np.zeros(shape, class_map.label_dtype)
+    ids = np.array(class_map.ids)
+    for number in range(count):
+        shown, target = samples[(0, number, number % len(chosen))]
+        top, left = number // COLUMNS * (height + GAP), number % COLUMNS * (width + GAP)
+        place = slice(top, top + height), slice(left, left + width)
+        unit = shown * samples.augment.std + samples.augment.mean
+        picture[place] = unit.clamp(0, 1).permute(1, 2, 0).numpy()
+        learned = target.numpy() != IGNORE
+        labels[place] = np.where(learned, ids[np.where(learned, target.numpy(), 0)], 0)
+    if picture.shape[-1] not in (1, 3):
+        picture = picture[..., :1]
+    return Sheet(picture[..., 0] if picture.shape[-1] == 1 else picture, labels, class_map)

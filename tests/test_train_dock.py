@@ -1,0 +1,168 @@
+"""The Train dock: data are looked at, a run is started in a process of its own, watched and stopped."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("pytestqt")
+
+from napari_specimen_seg.plugin.train import TrainDock
+from napari_specimen_seg.training.events import EpochEnded, Noted, Stepped
+from napari_specimen_seg.training.live import LiveRun
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        mask = np.zeros((64, 64), np.uint8)
+        y, x = rng.integers(8, 40, 2)
+        mask[y : y + 16, x : x + 16] = 1
+        for folder, content in (
+            ("images", 60 + 100 * mask + rng.integers(0, 40, (64, 64))),
+            ("labels", mask),
+        ):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(content.astype(np.uint8)).save(tmp_path / folder / f"p{number:02}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def dock(make_napari_viewer, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPECIMEN_SEG_MODELS", str(tmp_path / "models"))
+    viewer = make_napari_viewer()
+    dock = TrainDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Train")
+    yield dock
+    dock.watcher.discard()
+    dock.shut_down()
+
+
+def looked(dock, data, qtbot):
+    dock.data.use_folders(data / "images", data / "labels")
+    qtbot.waitUntil(lambda: dock._looked is not None and dock.job is None, timeout=60_000)
+
+
+def test_data_are_looked_at_before_anything_trains(dock, data, qtbot):
+    (data / "labels" / "p03.png").unlink()
+    looked(dock, data, qtbot)
+    assert dock.data.about.text() == "11 pairs · 1 classes · 9 to learn from, 2 to validate on"
+    texts = [dock.data.findings.item(i).text() for i in range(dock.data.findings.count())]
+    assert "▲ p03.png has no mask" in texts
+
+
+def test_the_form_follows_the_recipe_and_the_settings_say_so(dock, data, qtbot):
+    looked(dock, data, qtbot)
+    dock.recipe.setCurrentText("embryo-gray")
+    assert dock.form.values()["epochs"] == 24
+    dock.form.set_values({"epochs": 3})
+    config = dock.config()
+    assert (config.recipe, config.learn.epochs, config.input.channels) == ("embryo-gray", 3, "gray")
+    recipe = dock.recipe_text()
+    assert recipe.command.startswith("specimen-seg train --config train.toml -o ")
+    assert 'recipe = "embryo-gray"' in recipe.settings
+
+
+def test_open_layers_become_training_data(dock, qtbot):
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        dock.viewer.add_image(rng.integers(0, 255, (40, 50), dtype=np.uint8), name=f"scan {number}")
+        labels = np.zeros((40, 50), np.uint8)
+        labels[5:20, 5:20] = 1
+        dock.viewer.add_labels(labels, name=f"labels {number}")
+    dock.data.from_layers.setChecked(True)
+    assert dock.data.about.text() == "2 pairs of picture and labels are open."
+    config = dock.config()
+    assert len(list(config.data.images.iterdir())) == 2
+    assert sorted(p.name for p in config.data.images.iterdir()) == sorted(
+        p.name for p in config.data.labels.iterdir()
+    )
+
+
+def test_nothing_chosen_is_one_line(dock, qtbot):
+    dock.train()
+    assert "no pictures are chosen" in dock.status.text.text()
+    assert not dock.watcher.is_running
+
+
+def test_samples_can_be_looked_at(dock, data, qtbot):
+    looked(dock, data, qtbot)
+    dock.recipe.setCurrentText("embryo-gray")
+    dock.preview_samples()
+    qtbot.waitUntil(lambda: dock.job is None, timeout=60_000)
+    assert dock.viewer.layers["augmented samples"].data.shape == (3 * 260 - 4, 4 * 260 - 4)
+    assert set(np.unique(dock.viewer.layers["augmented labels"].data)) == {0, 1}
+
+
+@pytest.mark.timeout(300)
+def test_a_run_is_started_watched_and_stopped(dock, data, qtbot, tmp_path):
+    looked(dock, data, qtbot)
+    dock.recipe.setCurrentText("embryo-gray")
+    dock.form.set_values({"epochs": 400, "batch_size": 8})
+    dock.out.setText(str(tmp_path / "out"))
+    base = dock._base()
+    small = base.changed(
+        {
+            "network": {"encoder": "tu-resnet10t"},
+            "input": {"geometry": {"kind": "pad", "size": 32}},
+            "run": {"device": "cpu"},
+        }
+    )
+    dock._base = lambda: small
+    dock.train()
+    assert not dock.go.isEnabled()
+    qtbot.waitUntil(lambda: len(dock.curves.epochs) >= 1, timeout=200_000)
+    assert any("while training" in layer.name for layer in dock.viewer.layers)
+    dock.stop_and_keep()
+    qtbot.waitUntil(lambda: not dock.watcher.is_running, timeout=60_000)
+    assert (tmp_path / "out" / "card.json").is_file()
+    assert dock.status.text.text().startswith("Done.")
+    assert dock.go.isEnabled()
+    assert not dock.use.isHidden()
+
+
+def test_a_run_that_goes_on_elsewhere_can_be_watched(dock, qtbot, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = LiveRun(folder)
+    run.begin()
+    run.write(Noted("hello"))
+    run.write(EpochEnded(1, 0.5, 0.6, 0.7, 0.8, 1e-3, best=True, iou={"specimen": 0.7}))
+    dock.watch(folder)
+    qtbot.waitUntil(lambda: len(dock.curves.epochs) == 1, timeout=5_000)
+    for tab in range(3):
+        dock.curves.setCurrentIndex(tab)
+    dock.stop_and_keep()
+    assert run.stop_file.exists()
+    run.end()
+    qtbot.waitUntil(lambda: not dock.watcher.is_running, timeout=5_000)
+    assert dock.go.isEnabled()
+
+
+def test_watching_nothing_is_one_line(dock, tmp_path):
+    dock.watch(tmp_path)
+    assert "no training goes on in this folder" in dock.status.text.text()
+
+
+def test_only_some_steps_are_written_and_half_lines_wait(tmp_path):
+    run = LiveRun(tmp_path)
+    for step in range(50):
+        run.write(Stepped(1, step, 50, 0.1, 0.1, 1.0))
+    events, position = run.read(0)
+    assert 1 <= len(events) < 10
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"event": "no')
+    assert run.read(position) == ([], position)
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('te", "text": "x"}\n')
+    assert [e["event"] for e in run.read(position)[0]] == ["note"]
+
+
+def test_a_process_that_is_gone_works_on_nothing(tmp_path):
+    run = LiveRun(tmp_path)
+    assert run.pid() is None
+    run.begin()
+    assert run.pid() is not None
+    text = (tmp_path / "running.json").read_text()
+    (tmp_path / "running.json").write_text(text.replace('"born": ', '"born": 1'))
+    assert run.pid() is None
