@@ -784,6 +784,7 @@ def test_saved_labels_are_the_labels_of_the_dock(dock, viewer, qtbot, tmp_path, 
     target = tmp_path / "scan.tif"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(target), ""))
     dock.save.click()
+    finish(qtbot, dock)
     back = read_labels(target)
     assert (np.asarray(back.data) == 5).all()
     assert back.class_map == CLASSES

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.classes import ClassMap
 from ..core.image import SpecimenLabels
-from .pictures import layer_path, layer_spacing, layer_unit
+from .pictures import layer_path
 from .results import origin_of
 
 if TYPE_CHECKING:
@@ -59,12 +58,6 @@ def _same_size(picture: Any, labels: Any) -> bool:
     return tuple(spatial[-2:]) == tuple((labels.data[0] if labels.multiscale else labels.data).shape[-2:])
 
 
-def class_map_of(layer: Labels) -> ClassMap | None:
-    """Return what the values of a labels layer mean, or None where nothing says so."""
-    found = layer.metadata.get("class_map")
-    return found if isinstance(found, ClassMap) else None
-
-
 def labels_of(layer: Labels, viewer: Viewer) -> SpecimenLabels:
     """Return a labels layer as the core takes it, named for its picture.
 
@@ -79,16 +72,10 @@ def labels_of(layer: Labels, viewer: Viewer) -> SpecimenLabels:
     SpecimenLabels
         Shares the layer's data.
     """
+    from . import writer
+
     picture = picture_for(viewer, layer)
     path = layer_path(layer)
-    data = layer.data[0] if layer.multiscale else layer.data
-    return SpecimenLabels(
-        data,
-        picture.name if picture is not None else path.stem if path else layer.name,
-        "QTZYX"[-data.ndim :],
-        layer_spacing(layer),
-        layer_unit(layer),
-        path,
-        class_map=class_map_of(layer),
-        object_class=layer.metadata.get("object_class"),
-    )
+    data, attributes, _ = layer.as_layer_data_tuple()
+    name = picture.name if picture is not None else path.stem if path else layer.name
+    return writer.labels_of(data, attributes).replace(name=name, source=path, features={})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import ImageError
-from ..core.image import SpecimenImage, unit_name
+from ..core.image import SpecimenImage, label_axes, unit_name
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -104,7 +104,7 @@ def picture_of(layer: Image, plane: tuple[int, ...] | None = None) -> SpecimenIm
     spacing = layer_spacing(layer)
     if spacing is not None and channels is not None and not layer.rgb:
         spacing = spacing[:channels] + spacing[channels + 1 :]
-    letters = _plane_letters(data.ndim - 2 - (channels is not None))
+    letters = _plane_letters(layer, data.ndim - 2 - (channels is not None))
     if plane is not None:
         data, letters = data[plane], ""
         spacing = None if spacing is None else spacing[len(plane) :]
@@ -115,11 +115,16 @@ def picture_of(layer: Image, plane: tuple[int, ...] | None = None) -> SpecimenIm
     )
 
 
-def _plane_letters(count: int) -> str:
-    """Return one letter for each stacked axis; which letter does not matter to a model."""
+def _plane_letters(layer: Image, count: int) -> str:
+    """Return one letter for each stacked axis: those that our reader gave, or any others."""
     if count > 3:
-        raise ImageError(f"a stack may have up to three plane axes, this one has {count}")
-    return {0: "", 1: "Z", 2: "TZ", 3: "QTZ"}[count]
+        raise ImageError(
+            f"{layer.name}: a stack may have up to three plane axes, this one has {count}",
+            advice="Split it first.",
+        )
+    given = "".join(layer.axis_labels).upper()[:count]
+    known = len(set(given)) == count and set(given) <= set("QTZ")
+    return given if known else label_axes(count + 2)[:count]
 
 
 def plane_shape(layer: Image) -> tuple[int, ...]:
@@ -229,5 +234,5 @@ def _affine_without(layer: Image, axis: int | None) -> Any:
 
 
 def labels_array(layer: Labels) -> Any:
-    """Return the labels at full resolution."""
+    """Return the labels of a layer at full resolution."""
     return layer.data[0] if layer.multiscale else layer.data

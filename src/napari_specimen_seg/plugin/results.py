@@ -40,13 +40,13 @@ class Origin:
     role : str
         What kind of result it is.
     written : dict
-        For each plane the checksums of all contents that a run put there.
+        For each plane the checksums of all contents that runs put there, and what made each.
     """
 
     picture: str
     layer: str
     role: Role
-    written: dict[Plane, set[int]] = field(default_factory=dict)
+    written: dict[Plane, dict[int, dict[str, Any]]] = field(default_factory=dict)
 
 
 def origin_of(layer: Layer) -> Origin | None:
@@ -111,14 +111,40 @@ def is_edited(layer: Labels, planes: list[Plane]) -> bool:
         A plane that no run has reached yet counts as edited once it holds any label.
     """
     origin = origin_of(layer)
+    return origin is None or any(_made_by(origin, layer, plane) is None for plane in planes)
+
+
+def provenance_now(layer: Labels) -> dict[str, Any]:
+    """Return what made the labels as they are now, after undo and by hand.
+
+    Parameters
+    ----------
+    layer : napari Labels layer
+
+    Returns
+    -------
+    dict
+        That of the run whose result this is; with ``edited`` where pixels were changed by hand or planes
+        come from different runs.
+    """
+    latest = dict(layer.metadata.get("provenance") or {})
+    origin = origin_of(layer)
     if origin is None:
-        return True
-    for plane in planes:
-        content = np.asarray(layer.data[plane])
-        written = origin.written.get(plane)
-        if (written is None and content.any()) or (written is not None and checksum(content) not in written):
-            return True
-    return False
+        return latest
+    data = layer.data
+    made = [_made_by(origin, layer, at) for at in np.ndindex(*data.shape[:-2])]
+    if made[0] and all(one == made[0] for one in made):
+        return made[0]
+    return {**latest, "edited": True}
+
+
+def _made_by(origin: Origin, layer: Labels, plane: Plane) -> dict[str, Any] | None:
+    """Return what made the content of a plane: a run, nobody yet ({}), or somebody else (None)."""
+    content = np.asarray(layer.data[plane])
+    written = origin.written.get(plane)
+    if written is None:
+        return None if content.any() else {}
+    return written.get(checksum(content))
 
 
 # -- putting results into the viewer ---------------------------------------------------------------------
@@ -167,7 +193,7 @@ def put_labels(
         origin = _insert(viewer, picture, onto, "labels")
     for at, value in sums.items():
         if origin is not None:
-            origin.written.setdefault(at, set()).add(value)
+            origin.written.setdefault(at, {})[value] = dict(prediction.provenance)
     return onto
 
 

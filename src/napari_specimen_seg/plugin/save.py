@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QWidget
 
-from ..core.errors import SpecimenError
+from ..core.image import SpecimenLabels
+from ..core.progress import Progress, Report
 from .family import labels_of
-from .pictures import layer_path
+from .pictures import layer_path, picture_of
+from .results import provenance_now
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
+    from napari.viewer import Viewer
 
-    from .dock import Dock
-
-FILTERS = "TIFF with class names and pixel size (*.tif);;PNG with palette (*.png)"
+FILTERS = "TIFF with class names and pixel size (*.tif *.tiff);;PNG with palette (*.png)"
 
 
-def save_labels(dock: Dock, labels: Labels, picture: Image | None) -> Path | None:
-    """Ask for a file and write labels to it.
+def ask_where(parent: QWidget, labels: Labels, picture: Image | None) -> Path | None:
+    """Ask which file to write.
 
     Parameters
     ----------
-    dock : Dock
-        Over which the question is shown; errors go to its status line.
+    parent : QWidget
+        Over which the question is shown.
     labels : napari Labels layer
     picture : napari Image layer, optional
         Gives the name and folder that are proposed.
@@ -33,20 +35,57 @@ def save_labels(dock: Dock, labels: Labels, picture: Image | None) -> Path | Non
     Returns
     -------
     Path or None
-        None if the person cancelled, or it could not be written.
+        None if the person cancelled.
     """
-    from ..core.files import write_labels
-
     source = None if picture is None else layer_path(picture)
-    name = f"{labels.name if picture is None else picture.name}.tif"
-    proposed = str(source.parent / "results" / name) if source is not None else name
-    path, _ = QFileDialog.getSaveFileName(dock, "Save labels", proposed, FILTERS)
+    name = f"{labels.name if picture is None else picture.name}_labels.tif"
+    proposed = str(source.with_name(name)) if source is not None else name
+    path, _ = QFileDialog.getSaveFileName(parent, "Save labels", proposed, FILTERS)
     if not path:
         return None
-    content = labels_of(labels, dock.viewer)
-    try:
-        written: Path = write_labels(path, content, provenance=dict(content.provenance), overwrite=True)
-    except SpecimenError as error:
-        dock.show_error(error)
-        return None
-    return written
+    return Path(path) if Path(path).suffix else Path(f"{path}.tif")
+
+
+def save_work(viewer: Viewer, layer: Labels, picture: Image | None, path: Path) -> Callable[[Report], Path]:
+    """Return the work of writing a layer's labels as the command line writes them.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    layer : napari Labels layer
+    picture : napari Image layer, optional
+        What the labels were made from.
+    path : Path
+        The dialog has asked whether it may be replaced.
+
+    Returns
+    -------
+    callable
+        Takes a report function; returns the path. The same bytes as those of ``specimen-seg predict`` with
+        the same picture, model and settings, unless the labels were edited.
+    """
+    labels = labels_of(layer, viewer)
+    source = None if picture is None else layer_path(picture)
+    image = None if picture is None else picture_of(picture)
+
+    def work(report: Report) -> Path:
+        from ..core.files import write_labels
+
+        report(Progress("saving", 0, 0))
+        provenance = provenance_now(layer)
+        subject = labels
+        if image is not None:
+            subject = labels.replace(axes=image.plane_axes)
+        if image is not None and source is not None and source.exists() and "model" in provenance:
+            provenance = _with_input(provenance, source, image.data.shape, labels)
+        return Path(write_labels(path, subject, provenance=provenance, overwrite=True))
+
+    return work
+
+
+def _with_input(
+    provenance: dict[str, Any], source: Path, shape: tuple[int, ...], labels: SpecimenLabels
+) -> dict[str, Any]:
+    from ..core.provenance import provenance_of
+
+    return provenance_of(provenance, source, shape=tuple(shape), class_map=labels.class_map)

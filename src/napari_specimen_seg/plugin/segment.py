@@ -341,12 +341,18 @@ class SegmentDock(Dock):
 
     def save_labels(self) -> None:
         """Ask for a file and write the labels to it."""
-        from .save import save_labels
+        from .save import ask_where, save_work
 
-        if self._result is not None:
-            written = save_labels(self, self._result, self.picker.layer)
-            if written is not None:
-                self.status.show_hint(f"Saved as {written}.")
+        if self._result is None or self.job is not None:
+            return
+        path = ask_where(self, self._result, self.picker.layer)
+        if path is not None:
+            self.run(
+                f"Save {self._result.name}",
+                save_work(self.viewer, self._result, self.picker.layer, path),
+                lambda written, warned: self.status.show_warnings(f"Saved as {written}.", warned),
+                shown=False,
+            )
 
     def recipe(self) -> Recipe:
         """Return the command line and the settings of what the dock would do now."""
