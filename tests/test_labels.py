@@ -16,7 +16,7 @@ from PIL import Image
 
 from napari_specimen_seg.core.classes import PRESETS, ClassMap, LabelClass
 from napari_specimen_seg.core.errors import ClassMapError, ImageError, ReadError, SpecimenWarning, WriteError
-from napari_specimen_seg.core.files import labels_tiff
+from napari_specimen_seg.core.files import labels_tiff, tiff
 from napari_specimen_seg.core.files.labels import (
     is_specimen_labels,
     read_labels,
@@ -24,6 +24,7 @@ from napari_specimen_seg.core.files.labels import (
     write_labels,
 )
 from napari_specimen_seg.core.image import SpecimenLabels
+from napari_specimen_seg.core.measure import measure
 
 BEETLE = PRESETS["beetle-parts"]
 SMALL = np.array([[0, 1, 2], [9, 0, 1]], np.uint8)
@@ -186,6 +187,17 @@ def test_large_labels_are_written_tile_by_tile(tmp_path, monkeypatch):
     assert np.array_equal(found.data, data)
     assert found.class_map == BEETLE
     assert found.spacing == (2, 1, 1)
+
+
+def test_lazy_labels_are_measured_and_written_again(tmp_path, monkeypatch):
+    data = np.random.default_rng(0).integers(0, 10, (700, 600), np.uint8)
+    monkeypatch.setattr(labels_tiff, "IMAGEJ_BYTES", 1000)
+    monkeypatch.setattr(tiff, "LAZY_BYTES", 1000)
+    found = read_labels(write_labels(tmp_path / "a.tif", data, BEETLE, 0.5, "mm"))
+    assert isinstance(found.data, da.Array)
+    assert measure(found).equals(measure(data, BEETLE, 0.5, "mm", name="a"))
+    again = read_labels(write_labels(tmp_path / "b.tif", found))
+    assert np.array_equal(np.asarray(again.data), data)
 
 
 def test_a_scale_that_another_program_has_set_counts(tmp_path):

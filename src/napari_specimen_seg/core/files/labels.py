@@ -80,7 +80,10 @@ def write_labels(
         "provenance": provenance,
         "features": None if features is None else dict(features),
     }
-    subject = _subject(path, labels, pixel_size, unit, changes)
+    return _write(path, _subject(path, labels, pixel_size, unit, changes), overwrite=overwrite)
+
+
+def _write(path: Path, subject: SpecimenLabels, *, overwrite: bool) -> Path:
     stored = _stored_type(subject, path)
     suffix = path.suffix.lower()
     if suffix not in _TIFF + _PNG:

@@ -3,7 +3,7 @@
 Up to 16 bits it is an ImageJ TIFF: Fiji and Bio-Formats take the pixel size from resolution and unit,
 Fiji keeps the notes in its Info property, and the ids of 8 bits are palette indices, so that classes show
 in colour in any viewer. ImageJ's format has no 32-bit integers and no more than 2 GB in one piece;
-such labels become OME-TIFF, in tiles.
+such labels become OME-TIFF, above 2 GB in tiles.
 """
 
 from __future__ import annotations
