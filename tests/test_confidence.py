@@ -4,7 +4,7 @@ import tifffile
 
 from napari_specimen_seg.core.errors import WriteError
 from napari_specimen_seg.core.files import confidence, read_image
-from napari_specimen_seg.core.files.confidence import write_confidence
+from napari_specimen_seg.core.files.confidence import is_confidence, write_confidence
 from napari_specimen_seg.core.image import SpecimenImage
 
 VALUES = np.array([[0.0, 0.25, 1.0], [0.5, 0.125, 0.75]], np.float32)
@@ -42,3 +42,13 @@ def test_nothing_is_replaced_unasked(tmp_path):
     with pytest.raises(WriteError, match="exists"):
         write_confidence(path, VALUES, picture())
     write_confidence(path, VALUES, picture(), overwrite=True)
+
+
+def test_a_confidence_picture_is_told_by_name_and_content(tmp_path):
+    assert is_confidence(write_confidence(tmp_path / "x_confidence.tif", VALUES, picture()))
+    assert not is_confidence(write_confidence(tmp_path / "x.tif", VALUES, picture()))
+    tifffile.imwrite(tmp_path / "y_confidence.tif", np.ones((2, 2), np.uint8))
+    (tmp_path / "z_confidence.tif").touch()
+    assert not is_confidence(tmp_path / "y_confidence.tif")
+    assert not is_confidence(tmp_path / "z_confidence.tif")
+    assert not is_confidence(tmp_path / "absent_confidence.tif")

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-CONFIDENCE = "_confidence"
-"""What the name of a confidence picture has after the stem."""
+from ..core.files.confidence import CONFIDENCE
 
 _MAX_NAME_BYTES = 255
 _MAX_PARENTS = 8

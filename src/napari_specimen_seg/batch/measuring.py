@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 from ..core.classes import ClassMap
 from ..core.errors import CancelledError, MeasureError, one_line
+from ..core.files.confidence import is_confidence
 from ..core.image import PixelSize, SpecimenImage, SpecimenLabels
 from ..core.progress import Progress, Report, silent
-from .jobs import CONFIDENCE, plan_jobs, stem_of
+from .jobs import plan_jobs, stem_of
 from .results import FileResult, failed, gathered_warnings
 from .workers import STAGE
 
@@ -80,7 +81,7 @@ def measure_files(
     for done, job in enumerate(plan_jobs(paths, Path())):
         report(Progress(STAGE, done, len(paths)))
         start = time.perf_counter()
-        if _is_confidence(job.picture):
+        if is_confidence(job.picture):
             yield MeasureResult(job.picture, "skipped", message="it holds confidence, not labels")
             continue
         try:
@@ -132,11 +133,6 @@ def _measure(
     unit = unit or (None if own == "pixel" else own)
     table = measure(labels, None, size, unit or "pixel", image, settings.per, name=name)
     return table, unit
-
-
-def _is_confidence(path: Path) -> bool:
-    stem = path.stem
-    return stem.endswith(CONFIDENCE) and path.with_name(stem.removesuffix(CONFIDENCE) + path.suffix).exists()
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:

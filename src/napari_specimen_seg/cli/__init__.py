@@ -20,6 +20,8 @@ SOME_FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells do it
 
+STOPPED = "Stopped. What is finished stays; the same command goes on from there."
+
 _COMMANDS = {
     "predict": "Segment pictures with a model.",
     "measure": "Measure label files: areas and shapes, as one table.",
@@ -108,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. What is finished stays; the same command goes on from there.", err=True)
+        click.echo(STOPPED, err=True)
         return INTERRUPTED
     except BrokenPipeError:  # `| head` has seen enough
         with suppress(OSError):

@@ -74,6 +74,7 @@ def command(
     Give either --predictions, or -m and --images.
     """
     from ..core.files import read_class_map
+    from ..evaluation.compare import names_for
     from ..evaluation.output import refuse_existing, write_results
     from ..evaluation.pairs import find_cases
     from ..evaluation.run import SECOND, Evaluation, choose_class_map
@@ -87,7 +88,7 @@ def command(
     if settings.curves and model is None:
         raise click.UsageError("--curves needs a model: masks do not say how sure it was")
     refuse_existing(output, overwrite)
-    name = model_name(model) if model is not None else "prediction"
+    name = names_for([model or str(predictions)])[0]
     cases = find_cases(
         labels,
         images=images,
@@ -108,13 +109,6 @@ def command(
     if evaluation.cases:
         written = write_results(output, evaluation, notes=notes, overwrite=overwrite)
     return _finish(console, evaluation, written)
-
-
-def model_name(model: str) -> str:
-    """Return what a model is called in tables: its name, or that of its folder."""
-    from ..evaluation.compare import names_for
-
-    return names_for([model])[0]
 
 
 def _finish(console: Console, evaluation: Evaluation, written: list[Path]) -> int:

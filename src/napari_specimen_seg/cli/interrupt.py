@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from ..core.errors import CancelledError
 from ..core.progress import Progress, Report
+from . import INTERRUPTED, STOPPED
 
 Item = TypeVar("Item")
 
@@ -123,6 +124,7 @@ def _leave_now() -> None:
     from ..core.files.atomic import remove_unfinished
 
     remove_unfinished()
+    sys.stderr.write(f"{STOPPED}\n")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os._exit(130)
+    os._exit(INTERRUPTED)

@@ -13,6 +13,32 @@ from .atomic import atomic
 from .label_notes import KEY
 from .labels_tiff import IMAGEJ_BYTES, flat_stack, imagej_resolution
 
+CONFIDENCE = "_confidence"
+"""What the name of a confidence picture has after the stem of its labels."""
+
+
+def is_confidence(path: Path) -> bool:
+    """Tell whether a file is a confidence picture, by its name and the type of its pixels.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bool
+        Also false where it cannot be read.
+    """
+    import tifffile
+
+    if not path.stem.endswith(CONFIDENCE):
+        return False
+    try:
+        with tifffile.TiffFile(path) as file:
+            return any(series.dtype.kind == "f" for series in file.series)
+    except (OSError, ValueError, tifffile.TiffFileError):
+        return False
+
 
 def write_confidence(
     path: str | PathLike[str], confidence: Array, picture: SpecimenImage, overwrite: bool = False
