@@ -190,7 +190,7 @@ def test_large_labels_are_written_tile_by_tile(tmp_path, monkeypatch):
 
 
 def test_lazy_labels_are_measured_and_written_again(tmp_path, monkeypatch):
-    data = np.random.default_rng(0).integers(0, 10, (700, 600), np.uint8)
+    data = np.random.default_rng(0).integers(0, 10, (1500, 1300), np.uint8)
     monkeypatch.setattr(labels_tiff, "IMAGEJ_BYTES", 1000)
     monkeypatch.setattr(tiff, "LAZY_BYTES", 1000)
     found = read_labels(write_labels(tmp_path / "a.tif", data, BEETLE, 0.5, "mm"))
