@@ -125,9 +125,9 @@ def test_edits_during_measuring_are_not_lost(dock, labels, qtbot):
     assert shown(dock)[5][1] == "7"
 
 
-@pytest.mark.parametrize(("level", "rows"), [(1, 3), (2, 3)])
+@pytest.mark.parametrize(("level", "rows"), [("object", 3), ("specimen", 3)])
 def test_objects_and_specimens_have_rows_of_their_own(dock, qtbot, level, rows):
-    dock.levels.button(level).setChecked(True)
+    dock.levels.buttons[level].setChecked(True)
     finish(qtbot, dock)
     assert len(shown(dock)) - 1 == rows
 
@@ -217,7 +217,7 @@ def test_a_click_counts_and_a_drag_does_not(dock, labels, moved, row):
 
 
 def test_a_click_on_an_object_selects_that_object(dock, labels, qtbot):
-    dock.levels.button(1).setChecked(True)
+    dock.levels.buttons["object"].setChecked(True)
     finish(qtbot, dock)
     dock.select_at((0, 4))
     frame = dock.measured.frame
@@ -226,7 +226,7 @@ def test_a_click_on_an_object_selects_that_object(dock, labels, qtbot):
 
 
 def test_an_object_row_brings_the_object_into_view(dock, viewer, qtbot):
-    dock.levels.button(1).setChecked(True)
+    dock.levels.buttons["object"].setChecked(True)
     finish(qtbot, dock)
     lonely = int(np.flatnonzero(dock.measured.frame["area"].to_numpy() == 1)[0])
     dock.table.selectRow(dock.table.order().index(lonely))
@@ -245,7 +245,7 @@ def test_object_masks_select_by_number(viewer, qtbot):
     layer = viewer.add_layer(Labels(content, **attributes))
     dock = MeasureDock(viewer)
     qtbot.addWidget(dock)
-    dock.levels.button(1).setChecked(True)
+    dock.levels.buttons["object"].setChecked(True)
     finish(qtbot, dock)
     assert dock.measured.frame["index"].tolist() == [5, 9, 40]
     dock.select_at((0, 3))

@@ -139,12 +139,12 @@ def test_one_plane_of_a_stack_or_all_of_it(dock, viewer, qtbot):
     stack = np.stack([picture(1), picture(2), picture(3)])
     viewer.add_image(stack, name="stack")
     viewer.dims.set_current_step(0, 1)
-    assert dock.planes.isVisibleTo(dock)
-    dock.planes.setCurrentText("this plane")
+    assert dock.picture.planes.isVisibleTo(dock)
+    dock.picture.planes.setCurrentText("this plane")
     run(qtbot, dock)
     result = viewer.layers["stack labels"]
     assert [plane.max() for plane in result.data] == [0, 2, 0]
-    dock.planes.setCurrentText("whole stack")
+    dock.picture.planes.setCurrentText("whole stack")
     run(qtbot, dock)
     assert [plane.max() for plane in result.data] == [1, 2, 3]
     assert len(viewer.layers) == 2
@@ -154,7 +154,7 @@ def test_one_plane_of_a_stack_or_all_of_it(dock, viewer, qtbot):
 
 def test_planes_are_asked_for_only_where_there_are_some(dock, viewer):
     viewer.add_image(picture(), name="scan")
-    assert not dock.planes.isVisibleTo(dock)
+    assert not dock.picture.planes.isVisibleTo(dock)
 
 
 def test_confidence_and_objects_are_layers_of_their_own(dock, viewer, qtbot):
@@ -306,7 +306,7 @@ def test_edits_made_during_the_run_are_asked_about(dock, viewer, models, qtbot, 
 def test_another_plane_of_an_edited_stack_is_not_asked_about(dock, viewer, qtbot, monkeypatch):
     asked = answer(monkeypatch, "cancel")
     viewer.add_image(np.stack([picture(1), picture(2)]), name="stack")
-    dock.planes.setCurrentText("this plane")
+    dock.picture.planes.setCurrentText("this plane")
     viewer.dims.set_current_step(0, 0)
     run(qtbot, dock)
     viewer.layers["stack labels"].data[0, 0, 0] = 5
@@ -604,10 +604,10 @@ def test_the_picture_follows_the_selection_until_it_is_pinned(dock, viewer):
 
 def test_the_line_about_the_picture_tells_size_channels_and_pixel_size(dock, viewer):
     image = viewer.add_image(np.zeros((4, 6, 3), np.uint8), name="scan", rgb=True)
-    assert dock.about.text() == "4 × 6 px · RGB · pixel size unknown"
+    assert dock.picture.about.text() == "4 × 6 px · RGB · pixel size unknown"
     image.units = ("mm", "mm")
     image.scale = (0.021, 0.021)
-    assert dock.about.text() == "4 × 6 px · RGB · 0.021 mm per pixel"
+    assert dock.picture.about.text() == "4 × 6 px · RGB · 0.021 mm per pixel"
 
 
 def test_legend_takes_a_class_up_for_painting(dock, viewer, qtbot):

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QVBoxLayout, QWidget
 from ..core.errors import ImageError, SpecimenError
 from .dock import button, heading, quiet, row
 from .family import family_of
-from .pictures import layer_unit, pretty_unit
+from .pictures import CALIBRATED, layer_unit, pretty_unit
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer, Shapes
@@ -48,6 +48,7 @@ def set_pixel_size(layers: list[Layer], size: float, unit: str) -> None:
         layer.scale = scale
         layer.translate = translate
         layer.units = (*layer.units[:-2], unit, unit)
+        layer.metadata[CALIBRATED] = True
 
 
 class PixelSize(QWidget):

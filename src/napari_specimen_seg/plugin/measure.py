@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QButtonGroup, QCheckBox, QFileDialog, QRadioButton
+from qtpy.QtWidgets import QCheckBox, QFileDialog
 
 from ..core.errors import SpecimenError
 from ..core.measurements import Per
@@ -16,6 +16,7 @@ from .dock import Dock, button, heading, primary, quiet, row
 from .empty import EmptyState
 from .family import labels_of
 from .layer_picker import LayerPicker
+from .levels import LevelPicker
 from .measure_run import Measured, measure_work
 from .measure_view import MeasureView
 from .memory import recall, remember
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from napari.viewer import Viewer
 
-LEVELS: tuple[Per, ...] = ("class", "object", "specimen")
 WAIT_MS = 300
 """After an edit, wait so long for the next one before measuring."""
 
@@ -59,12 +59,7 @@ class MeasureDock(Dock):
         self.picker = LayerPicker(self, _is_labels, "labels")
         self.about = quiet()
         self.pixel_size = PixelSize(self.viewer)
-        self.levels = QButtonGroup(self)
-        for number, level in enumerate(LEVELS):
-            radio = QRadioButton(level, self)
-            radio.setToolTip(_LEVEL_TIPS[level])
-            self.levels.addButton(radio, number)
-        self.levels.button(0).setChecked(True)
+        self.levels = LevelPicker()
         self.go = primary("Measure", self.measure_now, "Measure the labels; edits are measured by themselves")
         self.view = MeasureView(self.viewer, self)
         self.table = self.view.table
@@ -78,13 +73,11 @@ class MeasureDock(Dock):
         )
 
     def _arrange(self) -> None:
-        levels = [self.levels.button(number) for number in range(len(LEVELS))]
         self.body.addWidget(self.empty)
         self.body.addLayout(self._head())
         self.body.addWidget(self.about)
         self.body.addWidget(self.pixel_size)
-        self._per = heading("Per")
-        self.body.addLayout(row(self._per, *levels, stretch=3))
+        self.body.addWidget(self.levels)
         self.body.addWidget(self.go)
         self.body.addWidget(self.status)
         self.body.addLayout(row(self.only, self.view.columns))
@@ -97,8 +90,7 @@ class MeasureDock(Dock):
             self.picker,
             self.about,
             self.pixel_size,
-            self._per,
-            *levels,
+            self.levels,
             self.go,
         )
         self._results = (
@@ -111,7 +103,7 @@ class MeasureDock(Dock):
 
     def _connect(self) -> None:
         self.picker.layer_changed.connect(self._on_layer)
-        self.levels.idToggled.connect(lambda _, on: self._on_level() if on else None)
+        self.levels.changed.connect(self._on_level)
         self.view.row_chosen.connect(self._on_row)
         self.view.columns_changed.connect(self._remember)
         self.only.toggled.connect(self._on_only)
@@ -129,7 +121,7 @@ class MeasureDock(Dock):
     @property
     def per(self) -> Per:
         """What gets a row."""
-        return LEVELS[int(self.levels.checkedId())]
+        return self.levels.level
 
     def choose(self, layer: Labels) -> None:
         """Measure this layer."""
@@ -391,23 +383,13 @@ class MeasureDock(Dock):
         columns = before.get("columns")
         if isinstance(columns, dict):
             self.view.chosen = {k: v for k, v in columns.items() if isinstance(v, list)}
-        if before.get("per") in LEVELS:
-            with_signals = self.levels.blockSignals(True)
-            self.levels.button(LEVELS.index(before["per"])).setChecked(True)
-            self.levels.blockSignals(with_signals)
+        self.levels.choose(str(before.get("per")))
 
     def shut_down(self) -> None:
         """Let go of the layer too."""
         self._timer.stop()
         self._unwatch()
         super().shut_down()
-
-
-_LEVEL_TIPS = {
-    "class": "One row for each class",
-    "object": "One row for each connected part",
-    "specimen": "One row for each specimen in the picture, with the area of its classes",
-}
 
 
 def _is_labels(layer: Layer) -> bool:

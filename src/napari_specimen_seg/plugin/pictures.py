@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import ImageError
-from ..core.image import SpecimenImage, label_axes, unit_name
+from ..core.image import PixelSize, SpecimenImage, label_axes, unit_name
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
 CHANNEL_NAMES = ("c", "ch", "channel", "channels")
 """What an axis may be called that holds channels, not planes."""
+
+CALIBRATED = "specimen_seg_calibrated"
+"""In a layer's metadata: its pixel size was given here, whatever its file says."""
 
 
 def layer_path(layer: Layer) -> Path | None:
@@ -54,6 +57,23 @@ def layer_spacing(layer: Layer) -> tuple[float, ...] | None:
     """
     spacing = tuple(abs(float(s)) for s in layer.scale)
     return None if layer_unit(layer) == "pixel" else spacing
+
+
+def given_size(layer: Layer) -> tuple[PixelSize | None, str | None]:
+    """Return pixel size and unit that a person gave instead of the file's own; None where nobody did.
+
+    Parameters
+    ----------
+    layer : napari layer
+
+    Returns
+    -------
+    (float or (float, float) or None, str or None)
+    """
+    if not layer.metadata.get(CALIBRATED) or layer_unit(layer) == "pixel":
+        return None, None
+    height, width = (abs(float(s)) for s in layer.scale[-2:])
+    return (height if height == width else (height, width)), layer_unit(layer)
 
 
 def channel_axis(layer: Image) -> int | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from ..core.image import SpecimenLabels
+from ..core.image import PixelSize, SpecimenLabels
 from ..core.progress import Progress, Report
 from .family import labels_of
-from .pictures import layer_path, picture_of
+from .pictures import given_size, layer_path, picture_of
 from .results import provenance_now
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def save_work(viewer: Viewer, layer: Labels, picture: Image | None, path: Path) 
     labels = labels_of(layer, viewer)
     source = None if picture is None else layer_path(picture)
     image = None if picture is None else picture_of(picture)
+    size = (None, None) if picture is None else given_size(picture)
 
     def work(report: Report) -> Path:
         from ..core.files import write_labels
@@ -77,15 +78,24 @@ def save_work(viewer: Viewer, layer: Labels, picture: Image | None, path: Path) 
         if image is not None:
             subject = labels.replace(axes=image.plane_axes)
         if image is not None and source is not None and source.exists() and "model" in provenance:
-            provenance = _with_input(provenance, source, image.data.shape, labels)
+            provenance = _with_input(provenance, source, image.data.shape, labels, *size)
         return Path(write_labels(path, subject, provenance=provenance, overwrite=True))
 
     return work
 
 
 def _with_input(
-    provenance: dict[str, Any], source: Path, shape: tuple[int, ...], labels: SpecimenLabels
+    provenance: dict[str, Any],
+    source: Path,
+    shape: tuple[int, ...],
+    labels: SpecimenLabels,
+    size: PixelSize | None,
+    unit: str | None,
 ) -> dict[str, Any]:
+    """Add what the command line notes of the picture."""
+    from ..batch.record import given_pixel_size
     from ..core.provenance import provenance_of
 
-    return provenance_of(provenance, source, shape=tuple(shape), class_map=labels.class_map)
+    given = given_pixel_size(size, unit)
+    more = {} if given is None else {"pixel_size": given.model_dump(mode="json")}
+    return provenance_of({**provenance, **more}, source, shape=tuple(shape), class_map=labels.class_map)

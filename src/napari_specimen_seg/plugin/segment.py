@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QGridLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..core.errors import ModelError, SpecimenError
 from ..models.settings import PredictSettings
-from .dock import Dock, button, heading, open_dock, primary, quiet, row, slim
+from .dock import Dock, button, heading, open_dock, primary, row
 from .empty import EmptyState
-from .layer_picker import LayerPicker
 from .legend import Legend
 from .memory import recall, remember
 from .model_picker import ModelPicker
 from .options import ModelOptions
-from .pictures import describe_layer, layer_path, picture_of, plane_shape, shown_plane
+from .picture_choice import PictureChoice
+from .pictures import layer_path, picture_of
 from .reproduce import Recipe, Reproduce
 from .results import find_result, planes_of, put_confidence, put_labels, put_objects
+from .segment_recipe import segment_recipe
 from .segment_run import Predictors, Request, Result, ask_to_replace, edit_check, segment_work
 from .status import duration
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
-WHOLE, ONE = "whole stack", "this plane"
+    from ..batch import FileResult
+
 HINT = "Choose a picture and a model, then press Segment."
 
 
@@ -43,27 +46,30 @@ class SegmentDock(Dock):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, HINT)
         self._predictors = Predictors()
-        self._pace: dict[str, float] = {}  # seconds per pixel by model
+        self._pace: dict[Path, float] = {}  # seconds per pixel by model
+        self._folder: Path | None = None
+        self._has_recalled = False
         self._request: Request | None = None
         self._result: Labels | None = None
         self._make_controls()
         self._arrange()
         self._connect()
-        self._on_picture(self.picker.layer)
+        self._on_picture(self.picture.layer)
         self._on_model()
 
     # -- layout ------------------------------------------------------------------------------------
 
     def _make_controls(self) -> None:
-        self.picker = LayerPicker(self, _is_picture, "picture")
-        self.about = quiet()
-        self.planes = slim(QComboBox())
-        self.planes.addItems([ONE, WHOLE])
-        self.planes.setToolTip("A stack can be segmented plane by plane, or all at once")
-        self.planes_head = heading("Planes")
+        self.picture = PictureChoice(self)
+        self.picker = self.picture.picker
         self.models = ModelPicker()
         self.options = ModelOptions()
         self.go = primary("Segment", self.segment, "Find the model's classes in the picture")
+        self.all = button(
+            "All pictures…",
+            self.segment_all,
+            "Segment every picture of a folder and write the labels to files",
+        )
         self.legend = Legend()
         self.measure = button("Measure ▸", self.open_measure, "Open the Measure dock with these labels")
         self.save = button(
@@ -73,23 +79,15 @@ class SegmentDock(Dock):
         self.empty = EmptyState(self.viewer, "Open a picture to segment it.", self.show_error)
 
     def _arrange(self) -> None:
-        grid = QGridLayout()
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setColumnStretch(1, 1)
-        top = Qt.AlignmentFlag.AlignTop
-        grid.addWidget(heading("Picture"), 0, 0)
-        grid.addWidget(self.picker, 0, 1)
-        grid.addWidget(self.about, 1, 1)
-        grid.addWidget(self.planes_head, 2, 0)
-        grid.addWidget(self.planes, 2, 1)
-        grid.addWidget(heading("Model"), 3, 0, top)
-        grid.addWidget(self.models, 3, 1)
         self.main = QWidget()
         box = QVBoxLayout(self.main)
         box.setContentsMargins(0, 0, 0, 0)
-        box.addLayout(grid)
+        box.addWidget(self.picture)
+        model = row(heading("Model"), self.models, stretch=1)
+        model.setAlignment(model.itemAt(0).widget(), Qt.AlignmentFlag.AlignTop)
+        box.addLayout(model)
         box.addWidget(self.options)
-        box.addWidget(self.go)
+        box.addLayout(row(self.go, self.all))
         self.body.addWidget(self.empty)
         self.body.addWidget(self.main)
         self.body.addWidget(self.status)
@@ -99,11 +97,11 @@ class SegmentDock(Dock):
         self.body.addStretch(1)
 
     def _connect(self) -> None:
-        self.picker.layer_changed.connect(self._on_picture)
+        self.picture.layer_changed.connect(self._on_picture)
+        self.picture.changed.connect(self._on_setting)
         self.models.model_changed.connect(self._on_model)
         self.models.refused.connect(self.show_error)
         self.options.changed.connect(self._on_setting)
-        self.planes.currentTextChanged.connect(lambda _: self._on_setting())
         self.legend.class_chosen.connect(self.paint_class)
         self.follow(self.viewer.layers.events.removed, self._find_result)
 
@@ -118,32 +116,12 @@ class SegmentDock(Dock):
         self.empty.setVisible(layer is None)
         for widget in (self.main, self.reproduce.toggle):
             widget.setVisible(layer is not None)
-        self.about.setText("" if layer is None else describe_layer(layer))
-        is_stack = layer is not None and bool(plane_shape(layer))
-        for widget in (self.planes, self.planes_head):
-            widget.setVisible(is_stack)
-        if layer is None:
-            self.status.show_hint("")
-        else:
-            if self.job is None:
-                self.status.show_hint(HINT)
+        if self.job is None:
+            self.status.show_hint(HINT if layer is not None else "")
+        if layer is not None:
             self._recall(layer)
-            self._watch(layer)
         self._find_result()
         self._on_setting()
-
-    def _watch(self, layer: Image) -> None:
-        """Keep the line about the picture true when its scale or data change."""
-        for emitter in [e for e, slot in self._followed if slot == self._on_picture_data]:
-            self.unfollow(emitter)
-        for emitter in (layer.events.scale, layer.events.units, layer.events.data):
-            self.follow(emitter, self._on_picture_data)
-
-    def _on_picture_data(self, event: Any = None) -> None:
-        del event
-        if self.picker.layer is not None:
-            self.about.setText(describe_layer(self.picker.layer))
-            self.reproduce.refresh()
 
     def _on_model(self) -> None:
         card = self.models.card
@@ -159,19 +137,10 @@ class SegmentDock(Dock):
         self.reproduce.refresh()
 
     def _button_text(self) -> str:
-        pace, layer = self._pace.get(self.models.name), self.picker.layer
-        if pace is None or layer is None:
+        pace = None if self.models.path is None else self._pace.get(self.models.path)
+        if pace is None or self.picture.layer is None:
             return "Segment"
-        return f"Segment (about {duration(pace * self._pixels(layer))})"
-
-    def _pixels(self, layer: Image) -> int:
-        shape = plane_shape(layer)
-        data = layer.data[0] if layer.multiscale else layer.data
-        pixels = int(data.size) // (data.shape[-1] if layer.rgb else 1)
-        if shape and self.planes.currentText() == ONE:
-            for count in shape:
-                pixels //= max(1, count)
-        return pixels
+        return f"Segment (about {duration(pace * self.picture.pixels())})"
 
     def _find_result(self, event: Any = None) -> None:
         """Bring legend and buttons in line with the result of the chosen picture and model."""
@@ -198,25 +167,25 @@ class SegmentDock(Dock):
     # -- what was chosen for this folder before ----------------------------------------------------
 
     def _recall(self, layer: Image) -> None:
+        """Take up model and settings of the picture's folder, if it is another than before."""
         path = layer_path(layer)
-        before = recall("segment", path.parent if path else None)
+        folder = path.parent if path else None
+        if folder == self._folder and self._has_recalled:
+            return
+        self._folder, self._has_recalled = folder, True
+        before = recall("segment", folder)
         model = before.get("model")
         if isinstance(model, str) and model != self.models.name:
-            self.models.blockSignals(True)  # a model that is gone by now is no error
-            self.models.choose(model)
-            self.models.blockSignals(False)
+            with QSignalBlocker(self.models):  # a model that is gone by now is no error
+                self.models.choose(model)
             self._on_model()
         values = before.get("settings")
         if isinstance(values, dict):
             self.options.set_values(values)
 
-    def _remember(self, layer: Image) -> None:
-        path = layer_path(layer)
-        remember(
-            "segment",
-            path.parent if path else None,
-            {"model": self.models.name, "settings": self.options.form.values()},
-        )
+    def _remember(self) -> None:
+        values = {"model": self.models.name, "settings": self.options.form.values()}
+        remember("segment", self._folder, values)
 
     # -- the run -----------------------------------------------------------------------------------
 
@@ -230,8 +199,8 @@ class SegmentDock(Dock):
             self.show_error(error)
             return
         self._request = request
-        self._remember(request.layer)
-        self.go.setEnabled(False)
+        self._remember()
+        self.set_busy(busy=True)
         if request.onto is None:
             self._start(request)
             return
@@ -247,17 +216,17 @@ class SegmentDock(Dock):
         if self.models.problem is not None:
             raise self.models.problem
         if card is None or path is None:
-            raise ModelError("no model is chosen", advice="Choose a model folder.")
+            raise _no_model()
         assert layer is not None
-        plane = None
-        if plane_shape(layer) and self.planes.currentText() == ONE:
-            plane = shown_plane(layer, layer.world_to_data(self.viewer.dims.point[-layer.ndim :]))
+        plane = self.picture.plane()
         return Request(
             layer=layer,
             picture=picture_of(layer, plane),
             plane=plane,
             planes=planes_of(layer, plane),
             model=path,
+            sealed=card.card_sha256,
+            pixels=self.picture.pixels(),
             settings=self.settings,
             onto=find_result(self.viewer, layer, "labels", card.class_map),
         )
@@ -280,16 +249,13 @@ class SegmentDock(Dock):
         if request.onto is not None:
             request.onto.events.paint.connect(request.note_touch)
             request.onto.events.data.connect(request.note_touch)
-        card = self.models.card
-        assert card is not None
         began = time.monotonic()
         self._request = request
         self.run(
             f"Segment {request.layer.name}",
-            segment_work(request, self._predictors, card.card_sha256),
+            segment_work(request, self._predictors),
             lambda result, warned: self._show(request, result, warned, time.monotonic() - began),
         )
-        self.go.setEnabled(False)
 
     def _show(self, request: Request, result: Result, warned: tuple[str, ...], seconds: float) -> None:
         """Put the result into the viewer; runs in the GUI thread."""
@@ -307,9 +273,36 @@ class SegmentDock(Dock):
         )
         put_objects(self.viewer, request.layer, result.prediction, request.plane)
         self.viewer.layers.selection.active = labels
-        self._pace[self.models.name] = seconds / max(1, self._pixels(request.layer))
+        self._pace[request.model] = seconds / max(1, request.pixels)
         self.status.show_warnings(_done_text(result, seconds), warned)
         self._find_result()
+
+    def segment_all(self) -> None:
+        """Ask for a folder and segment all its pictures."""
+        from .all_pictures import ask_folders, batch_work
+
+        if self.job is not None:
+            return
+        if self.models.card is None:
+            self.show_error(self.models.problem or _no_model())
+            return
+        folders = ask_folders(self, self._folder)
+        if folders is not None:
+            work = batch_work(folders, self.models.name, self.settings)
+            self.run(f"Segment {folders.pictures.name}", work, lambda done, _: self._show_all(done))
+            self.set_busy(busy=True)
+
+    def _show_all(self, results: list[FileResult]) -> None:
+        from .all_pictures import summary
+
+        line, log = summary(results)
+        failed = any(result.status == "failed" for result in results)
+        self.status.show_text(line, icon="warning" if failed else "", log=log)
+
+    def set_busy(self, *, busy: bool) -> None:
+        """Let nothing else be started meanwhile."""
+        for widget in (self.go, self.all):
+            widget.setEnabled(not busy)
 
     def on_finished(self) -> None:
         """Let go of the request, and allow the next one."""
@@ -318,7 +311,7 @@ class SegmentDock(Dock):
             self._request.onto.events.paint.disconnect(self._request.note_touch)
             self._request.onto.events.data.disconnect(self._request.note_touch)
         self._request = None
-        self.go.setEnabled(True)
+        self.set_busy(busy=False)
         self._on_setting()
 
     # -- with the result ---------------------------------------------------------------------------
@@ -356,33 +349,13 @@ class SegmentDock(Dock):
 
     def recipe(self) -> Recipe:
         """Return the command line and the settings of what the dock would do now."""
-        from ..batch.commands import predict_command
-
         layer = self.picker.layer
-        settings = self.settings
-        path = None if layer is None else layer_path(layer)
-        name = "picture" if layer is None else layer.name
-        notes = []
-        if path is None:
-            notes.append(
-                f"“{name}” has no file yet: save it as {name}.tif (File > Save Selected Layers) first."
-            )
-        if layer is not None and plane_shape(layer) and self.planes.currentText() == ONE:
-            notes.append("The command segments every plane of the file.")
-        return Recipe(
-            predict_command([path or f"{name}.tif"], self.models.name or "MODEL", "results", settings),
-            json.dumps({"model": self.models.name, **settings.model_dump(mode="json")}, indent=1),
-            " ".join(notes),
-        )
+        one_plane = self.picture.is_one_plane
+        return segment_recipe(layer, self.models.name, self.settings, one_plane=one_plane)
 
 
-def _is_picture(layer: Layer) -> bool:
-    """Tell whether a layer is a picture, and not a result of this dock."""
-    from napari.layers import Image
-
-    from .results import origin_of
-
-    return isinstance(layer, Image) and origin_of(layer) is None
+def _no_model() -> ModelError:
+    return ModelError("no model is chosen", advice="Choose a model folder.")
 
 
 def _done_text(result: Result, seconds: float) -> str:

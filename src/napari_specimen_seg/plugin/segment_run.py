@@ -41,6 +41,10 @@ class Request:
         The planes that the result covers.
     model : Path
         The model folder.
+    sealed : str
+        Checksum of the model's card.
+    pixels : int
+        How many there are to segment.
     settings : PredictSettings
     onto : napari Labels layer or None
         The layer to replace the content of.
@@ -53,6 +57,8 @@ class Request:
     plane: Plane | None
     planes: list[Plane]
     model: Path
+    sealed: str
+    pixels: int
     settings: PredictSettings
     onto: Labels | None = None
     touched: bool = False
@@ -102,22 +108,21 @@ class Predictors:
         return self._predictor
 
 
-def segment_work(request: Request, predictors: Predictors, sealed: str) -> Callable[[Report], Result]:
+def segment_work(request: Request, predictors: Predictors) -> Callable[[Report], Result]:
     """Return the work of one press of the button.
 
     Parameters
     ----------
     request : Request
     predictors : Predictors
-    sealed : str
-        Checksum of the model's card.
 
     Returns
     -------
     callable
         Takes a report function; imports torch when it is called.
     """
-    picture, settings, model, plane = request.picture, request.settings, request.model, request.plane
+    picture, settings, plane = request.picture, request.settings, request.plane
+    model, sealed = request.model, request.sealed
 
     def work(report: Report) -> Result:
         report(Progress("loading model", 0, 0))

@@ -140,7 +140,7 @@ class StatusLine(QWidget):
 
     def show_hint(self, text: str) -> None:
         """Show a quiet line: what to do next, or what was done."""
-        self._show(text)
+        self.show_text(text)
 
     def show_warnings(self, text: str, warnings: tuple[str, ...]) -> None:
         """Show what was done, and what a person should know about it.
@@ -153,10 +153,10 @@ class StatusLine(QWidget):
             Messages; the first is shown, all of them are in the details.
         """
         if not warnings:
-            self._show(text)
+            self.show_text(text)
             return
         more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
-        self._show(f"{text} {warnings[0]}{more}", icon="warning", log="\n".join(warnings) if more else "")
+        self.show_text(f"{text} {warnings[0]}{more}", icon="warning", log="\n".join(warnings) if more else "")
 
     def show_progress(self, progress: Progress) -> None:
         """Show a report of running work.
@@ -203,10 +203,21 @@ class StatusLine(QWidget):
             _log.info("%s", line)
         else:
             _log.error("%s\n%s", line, log)
-        self._show(line, icon="error", log=log)
+        self.show_text(line, icon="error", log=log)
         return line
 
-    def _show(self, text: str, *, icon: str = "", log: str = "") -> None:
+    def show_text(self, text: str, *, icon: str = "", log: str = "") -> None:
+        """Show a line.
+
+        Parameters
+        ----------
+        text : str
+            Empty hides the line.
+        icon : {"", "warning", "error"}
+            In front of it.
+        log : str
+            What Details shows; empty for none.
+        """
         self._switch(running=False)
         self.icon.setObjectName(f"{icon}_icon_element")  # napari's style sheet draws it, in its theme
         self.icon.style().unpolish(self.icon)
