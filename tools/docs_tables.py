@@ -116,12 +116,67 @@ def settings() -> str:
     return fields_of(PredictSettings)
 
 
+def recipes() -> str:
+    """Return the named settings for training."""
+    from napari_specimen_seg.training.recipes import RECIPES
+
+    return rows(
+        ("recipe", "network", "a picture meets it as", "learns for"),
+        (
+            (
+                f"`{name}`",
+                f"{r.network.architecture} with {r.network.encoder}",
+                f"{r.input.channels}, {way_of(r.input.geometry)}",
+                f"{r.learn.epochs} epochs at {r.learn.lr:g}",
+            )
+            for name, r in RECIPES.items()
+        ),
+    )
+
+
+WAYS: dict[str, Callable[[Any], str]] = {
+    "tiles": lambda g: f"tiles of {g.size} pixels",
+    "resize": lambda g: f"stretched to {g.height} x {g.width}",
+    "pad": lambda g: f"padded to a square of {g.size}",
+}
+"""How a picture's size meets the network's, in words."""
+
+
+def way_of(geometry: Any) -> str:
+    """Return how a picture's size meets the network's, in words."""
+    return WAYS[geometry.kind](geometry)
+
+
+def training() -> str:
+    """Return every setting of a training, by section."""
+    from napari_specimen_seg.training.config import TrainConfig
+
+    sections = {name: field.default for name, field in TrainConfig.model_fields.items() if name != "recipe"}
+    return "\n\n".join(
+        f"### {name}\n\n{inspect.cleandoc(type(default).__doc__).splitlines()[0]}\n\n{fields_of(type(default))}"
+        for name, default in sections.items()
+    )
+
+
+def default_of(value: Any) -> str:
+    """Return a default as it is written in a settings file."""
+    if value is None or value == "":
+        return ""
+    kind = getattr(value, "kind", None)
+    shown = way_of(value) if kind in WAYS else value if kind is None else kind
+    return f"`{shown}`"
+
+
 def fields_of(kind: type[BaseModel]) -> str:
     """Return the fields of a settings object."""
     return rows(
         ("setting", "default", "what it does"),
         (
-            (f"`{name}`", f"`{field.default}`", f"{field.title}. {field.description}")
+            (
+                f"`{name}`",
+                default_of(field.default),
+                ". ".join(filter(None, (field.title, field.description))),
+            )
             for name, field in kind.model_fields.items()
         ),
     )
@@ -184,7 +239,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "measurements": measurements,
     "presets": presets,
+    "recipes": recipes,
     "models": models,
     "settings": settings,
+    "training": training,
 }
 """Name in the page -> what makes it."""
