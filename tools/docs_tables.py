@@ -152,10 +152,13 @@ def training() -> str:
     from napari_specimen_seg.training.config import TrainConfig
 
     sections = {name: field.default for name, field in TrainConfig.model_fields.items() if name != "recipe"}
-    return "\n\n".join(
-        f"### {name}\n\n{inspect.cleandoc(type(default).__doc__).splitlines()[0]}\n\n{fields_of(type(default))}"
-        for name, default in sections.items()
-    )
+    return "\n\n".join(section_of(name, type(default)) for name, default in sections.items())
+
+
+def section_of(name: str, kind: type[BaseModel]) -> str:
+    """Return a section of settings: what it is about, and its fields."""
+    about = inspect.cleandoc(kind.__doc__ or "").splitlines()[0]
+    return f"### {name}\n\n{about}\n\n{fields_of(kind)}"
 
 
 def default_of(value: Any) -> str:
