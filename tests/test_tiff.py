@@ -119,6 +119,17 @@ def test_palette(write, scale):
     assert read_indices(path).data.tolist() == [[0, 1, 2]]
 
 
+def test_pages_with_palettes_of_their_own(tmp_path, monkeypatch):
+    gray = np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for table in (_palette(257), gray, _palette(257)[::-1].copy()):
+            file.write(np.array([[0, 1]], np.uint8), photometric="palette", colormap=table, metadata=None)
+    expected = [[[[0, 0, 0], [255, 0, 0]]], [[[0, 0, 0], [1, 1, 1]]], [[[0, 0, 0], [0, 0, 255]]]]
+    assert read_image(tmp_path / "a.tif").data.tolist() == expected
+    monkeypatch.setattr(tiff, "LAZY_BYTES", 1)
+    assert read_image(tmp_path / "a.tif").data.compute().tolist() == expected
+
+
 def test_gray_palette_stays_gray(write):
     ramp = np.tile(np.arange(256, dtype=np.uint16)[::-1] * 257, (3, 1))
     image = read_image(write(np.array([[0, 1]], np.uint8), photometric="palette", colormap=ramp))

@@ -55,9 +55,9 @@ def _pyramid(image: SpecimenImage, channel: int | None = None) -> Any:
 
 
 def _stain(image: SpecimenImage, channel: int) -> dict[str, Any]:
-    names = image.channel_names or tuple(f"channel {i + 1}" for i in range(image.channels))
+    name = image.channel_names[channel] if image.channel_names else ""
     return {
-        "name": f"{image.name} {names[channel]}",
+        "name": f"{image.name} {name or f'channel {channel + 1}'}",
         "rgb": False,
         "colormap": _STAINS[channel % len(_STAINS)] if image.channels > 1 else "gray",
         "blending": "additive",

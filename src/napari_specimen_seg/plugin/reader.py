@@ -34,7 +34,8 @@ def get_reader(path: PathOrPaths) -> Reader | None:
         without pictures.
     """
     paths = [path] if isinstance(path, str) else list(path)
-    return read_layers if paths and all(_is_ours(Path(one)) for one in paths) else None
+    ours = bool(paths) and all("://" not in one and _is_ours(Path(one)) for one in paths)
+    return read_layers if ours else None
 
 
 def _is_ours(path: Path) -> bool:
@@ -42,7 +43,7 @@ def _is_ours(path: Path) -> bool:
 
     if path.is_dir():
         return _holds_pictures(path)
-    return path.suffix.lower() in PICTURE_SUFFIXES and "://" not in str(path)
+    return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def _holds_pictures(folder: Path) -> bool:

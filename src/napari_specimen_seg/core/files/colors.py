@@ -159,6 +159,11 @@ def straighten(values: Pixels) -> Pixels:
     return out
 
 
+def gray_to_rgb(values: Pixels) -> Pixels:
+    """Repeat grey for red, green and blue: (...) to (..., 3)."""
+    return np.repeat(values[..., None], 3, axis=-1)
+
+
 def gray_alpha_to_rgba(values: Pixels) -> Pixels:
     """Repeat grey for red, green and blue: (..., 2) to (..., 4)."""
     repeated: Pixels = values[..., [0, 0, 0, 1]]

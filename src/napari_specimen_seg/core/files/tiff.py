@@ -64,7 +64,10 @@ def read_tiff(path: Path, *, indices: bool = False) -> SpecimenImage:
         ome = pixel_size.from_ome(tif.ome_metadata) if tif.is_ome else pixel_size.OmeImage()
         scale = _scale(tif, page, ome)
         orientation = page.tags.valueof("Orientation", 1)
-        pictures = [as_displayed(_describe(array, axes, page, ome), path, indices) for array in stored]
+        palette = _palette(found[0])
+        pictures = [
+            as_displayed(_describe(array, axes, page, palette, ome), path, indices) for array in stored
+        ]
     first = pictures[0]
     axes = axes.replace("C", "") + ("C" if first.channels else "")
     image = SpecimenImage(
@@ -311,7 +314,18 @@ def _cut_off(path: Path) -> ReadError:
     return ReadError("the file is cut off: pixels are missing at its end", path=path, advice=_DAMAGED)
 
 
-def _describe(array: Array, axes: str, page: TiffPage, ome: OmeImage) -> Stored:
+def _palette(level: TiffPageSeries) -> NDArray[Any] | None:
+    """Return the colour map of a level, or one for each page where they differ."""
+    if level.keyframe.colormap is None:
+        return None
+    pages = [page if hasattr(page, "colormap") else page.aspage() for page in level.pages if page is not None]
+    palettes = [np.asarray(page.colormap) for page in pages]
+    if all(np.array_equal(palette, palettes[0]) for palette in palettes):
+        return palettes[0]
+    return np.stack(palettes)
+
+
+def _describe(array: Array, axes: str, page: TiffPage, palette: NDArray[Any] | None, ome: OmeImage) -> Stored:
     """Say how the values of an array are to be understood."""
     return Stored(
         array,
@@ -321,7 +335,7 @@ def _describe(array: Array, axes: str, page: TiffPage, ome: OmeImage) -> Stored:
         photometric=int(page.photometric),
         compression=int(page.compression),
         extra=tuple(int(sample) for sample in page.extrasamples),
-        palette=page.colormap,
+        palette=palette,
         other_inks=page.tags.valueof("InkSet", 1) != 1,
         names=ome.channel_names,
     )

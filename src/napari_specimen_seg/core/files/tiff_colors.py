@@ -54,7 +54,7 @@ class Stored:
     extra : tuple of int
         What samples beyond the colours are: 0 unknown, 1 and 2 transparency.
     palette : array or None
-        (3, entries).
+        (3, entries), or (pages, 3, entries) where pages differ.
     other_inks : bool
         Whether separated inks are not cyan, magenta, yellow and black.
     names : tuple of str
@@ -148,12 +148,26 @@ def _fewer_bits(stored: Stored) -> int | None:
 
 
 def _from_palette(stored: Stored) -> Shown:
-    table = colors.palette_table(np.asarray(stored.palette))
+    palette = np.asarray(stored.palette)
+    if palette.ndim == 3 and not stored.channels and len(palette) == len(stored.array):
+        pages = [
+            _from_palette(replace(stored, array=a, palette=p))
+            for a, p in zip(stored.array, palette, strict=True)
+        ]
+        return _pages_in_color(pages)
+    table = colors.palette_table(palette if palette.ndim == 2 else palette[0])
     after = 0 if table.ndim == 1 else 3
     if stored.channels:  # several channels with one palette: ImageJ's, which says nothing about the values
         return _stack_of_channels(stored)
     mapped = _mapped(stored, partial(colors.look_up, table=table), np.uint8, after)
     return Shown(mapped.array, after, None, COLORS if after else ())
+
+
+def _pages_in_color(pages: list[Shown]) -> Shown:
+    planes = [
+        p.array if p.channels else map_pixels(p.array, colors.gray_to_rgb, np.uint8, 0, 3) for p in pages
+    ]
+    return Shown(np.stack(planes), 3, None, COLORS)
 
 
 def _stack_of_channels(stored: Stored) -> Shown:
