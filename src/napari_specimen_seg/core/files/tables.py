@@ -21,6 +21,7 @@ TEXT_COLUMNS = frozenset(("image", "class_name"))
 """Columns that stay text when read again: a picture may be called 0412."""
 
 _BOM = "\ufeff"
+_LIMIT = 1 << 63  # of the whole numbers that pandas keeps exactly
 _SPECIAL = re.compile(r'[,"\r\n]')
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _RISKY = re.compile(rf"'*\s*[{re.escape(''.join(FORMULA_STARTS))}]")
@@ -130,7 +131,7 @@ def _column(name: str, cells: Any) -> Any:
     if name not in TEXT_COLUMNS:
         numbers = [_number(cell) for cell in cells]
         if None not in numbers:
-            whole = all(isinstance(number, int) and abs(number) < 1 << 63 for number in numbers)
+            whole = all(isinstance(number, int) and -_LIMIT <= number < _LIMIT for number in numbers)
             return pd.Series(numbers, dtype="int64" if whole and numbers else "float64")
     return pd.Series([_text(cell) for cell in cells], dtype=object)
 
