@@ -134,8 +134,8 @@ def save_layers(pairs: list[tuple[Image, Labels]], folder: Path) -> tuple[Path, 
             tifffile.imwrite(
                 path, data, photometric="rgb" if data.ndim == 3 and data.shape[-1] in (3, 4) else None
             )
-        stored = labels.metadata.get("specimen_class_map")
-        class_map = ClassMap.model_validate(stored) if stored else None
+        stored = labels.metadata.get("class_map")
+        class_map = stored if isinstance(stored, ClassMap) else None
         write_labels(masks / name, np.asarray(labels_array(labels)), class_map, overwrite=True)
     return images, masks
 
