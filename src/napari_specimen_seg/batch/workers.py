@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -25,7 +26,6 @@ from .hush import hush_libraries
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnContext
     from multiprocessing.process import BaseProcess
-    from multiprocessing.synchronize import Event
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -39,7 +39,7 @@ Failed = Callable[[Task, SpecimenError], Result]
 POLL_SECONDS = 0.1
 """How often those who wait look whether they should stop."""
 
-GRACE_SECONDS = 0.6
+GRACE_SECONDS = 0.3
 """How long a process may go on after it was asked to stop, before it is made to."""
 
 STAGE = "file"
@@ -172,14 +172,10 @@ class _Pool(Generic[Task, Result]):
     idle: list[_Member] = field(default_factory=list)
     busy: dict[_Member, Task] = field(default_factory=dict)
     context: SpawnContext = field(default_factory=lambda: multiprocessing.get_context("spawn"))
-    stopping: Event = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.stopping = self.context.Event()
 
     def give(self, task: Task) -> None:
         """Hand a task to an idle process, or to a new one."""
-        member = self.idle.pop() if self.idle else _Member.start(self.context, self.stopping, self.threads)
+        member = self.idle.pop() if self.idle else _Member.start(self.context, self.threads)
         self.busy[member] = task
         with suppress(OSError):  # it has died; `results` finds that out
             member.pipe.send((self.work, task))
@@ -194,44 +190,38 @@ class _Pool(Generic[Task, Result]):
                 yield member.pipe.recv()
                 self.idle.append(member)
             except (EOFError, OSError):
-                member.close()
+                member.pipe.close()
                 member.process.join(1)  # the pipe may be closed a moment before the process has ended
                 yield self.failed(task, _process_died(member.process.exitcode))
 
     def stop(self) -> None:
-        """End all processes: those at work are asked, then told, then made to."""
-        self.stopping.set()
+        """End all processes: they are asked, then told, then made to."""
         members = [*self.idle, *self.busy]
-        for member in self.idle:
-            member.close()
-        if self.busy:
-            _join(members, GRACE_SECONDS)
+        for member in members:
+            member.pipe.close()
+        _join(members, GRACE_SECONDS)
         for end in ("terminate", "kill"):
             for member in members:
-                if member.process.is_alive() and (end == "kill" or member in self.busy):
+                if member.process.is_alive():
                     getattr(member.process, end)()
             _join(members, GRACE_SECONDS)
 
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """A process of the pool and the pipe to it."""
+    """A process of the pool, and the pipe to it. When the pipe is closed, the process ends."""
 
     process: BaseProcess
     pipe: Connection
 
     @classmethod
-    def start(cls, context: SpawnContext, stopping: Event, threads: int) -> _Member:
+    def start(cls, context: SpawnContext, threads: int) -> _Member:
         here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(there, stopping, threads), daemon=True)
+        process = context.Process(target=_serve, args=(there, threads), daemon=True)
         with _interrupts_held_back():
             process.start()
         there.close()
         return cls(process, here)
-
-    def close(self) -> None:
-        """Hang up, which is how an idle process learns that there is no more work."""
-        self.pipe.close()
 
 
 @contextmanager
@@ -240,11 +230,22 @@ def _interrupts_held_back() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # which lets interrupts in again when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_all() -> None:
+    """End the processes of all pools at once, for a program that must not wait."""
+    children = multiprocessing.active_children()
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.join(POLL_SECONDS)
+        child.kill()
 
 
 def _join(members: Sequence[_Member], seconds: float) -> None:
@@ -262,13 +263,13 @@ def _process_died(exit_code: int | None) -> SpecimenError:
     )
 
 
-def _serve(pipe: Connection, stopping: Event, threads: int) -> None:
+def _serve(pipe: Connection, threads: int) -> None:
     """Be a process of the pool: take tasks until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, _leave)  # so that half-written files are removed on the way out
     hush_libraries()
     limit_threads(threads)
-    report = _Listener(stopping)
+    report = _Listener(pipe)
     with suppress(EOFError, OSError, CancelledError):
         while True:
             work, task = pipe.recv()
@@ -281,12 +282,12 @@ def _leave(*_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Listener:
-    """A report that goes nowhere but stops the work when the pool stops."""
+    """A report that goes nowhere, but stops the work when the other end of the pipe is closed."""
 
-    stopping: Event
+    pipe: Connection
 
     def __call__(self, _: Progress) -> None:
-        if self.stopping.is_set():
+        if self.pipe.poll():  # nothing is sent during work: this is the end of the pipe
             raise CancelledError
 
 

@@ -18,7 +18,7 @@ from . import INTERRUPTED, STOPPED
 Item = TypeVar("Item")
 
 POLL_SECONDS = 0.1
-PATIENCE_SECONDS = 1.5
+PATIENCE_SECONDS = 0.8
 """How long the work has to stop by itself; more would break the promise of two seconds."""
 
 
@@ -121,8 +121,10 @@ def _told_to_end_is_ctrl_c() -> Iterator[None]:
 
 
 def _leave_now() -> None:
+    from ..batch.workers import end_all
     from ..core.files.atomic import remove_unfinished
 
+    end_all()
     remove_unfinished()
     sys.stderr.write(f"{STOPPED}\n")
     for stream in (sys.stdout, sys.stderr):
