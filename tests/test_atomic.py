@@ -119,9 +119,11 @@ def test_file_does_not_replace_folder(tmp_path):
 
 
 def test_what_is_being_written_can_be_removed_at_once(tmp_path):
-    with pytest.raises(WriteError), atomic(tmp_path / "mask.tif") as temporary:
-        temporary.write_bytes(b"half")
-        remove_unfinished()
-        assert list(tmp_path.iterdir()) == []
+    block = atomic(tmp_path / "mask.tif")
+    block.__enter__().write_bytes(b"half")
+    remove_unfinished()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(WriteError):
+        block.__exit__(None, None, None)
     remove_unfinished()
     assert list(tmp_path.iterdir()) == []
