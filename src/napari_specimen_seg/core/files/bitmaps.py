@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ReadError, SpecimenWarning
+from ..errors import ReadError
 from ..image import COLORS, SpecimenImage
 from . import pixel_size
 from .colors import gray_or_color
 from .lazy import byte_count, refuse_too_large
+from .notices import warn_about
 from .orientation import oriented
 from .pixel_size import PixelScale
 from .tiff_colors import Shown, warn_of_cmyk, with_alpha
@@ -127,10 +127,9 @@ def _opened(path: Path, kind: str) -> Iterator[Image | None]:
         if kind != "png":
             raise
         picture = _open(_without_notes(path), kind)
-        warnings.warn(
-            f"{path.name}: notes in the file (a colour profile or text) are damaged and left out",
-            SpecimenWarning,
-            stacklevel=4,
+        warn_about(
+            path,
+            "notes in the file (a colour profile or text) are damaged and left out",
         )
     with picture:
         yield picture

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ReadError, SpecimenWarning
+from ..errors import ReadError
 from ..image import SpecimenImage, SpecimenLabels
 from .images import read_file
 from .inputs import natural_key, pictures_in
+from .notices import warn_about
 
 
 def picture_of(sample: Path) -> Path:
@@ -80,10 +80,9 @@ def read_sample(sample: Path) -> tuple[SpecimenImage, SpecimenLabels | None]:
         shared += int((mask & (labels != 0)).sum())
         labels[mask & (labels == 0)] = number
     if shared:
-        warnings.warn(
-            f"{image.name}: masks overlap in {shared} pixels, which stay with the first",
-            SpecimenWarning,
-            stacklevel=2,
+        warn_about(
+            sample,
+            f"masks overlap in {shared} pixels, which stay with the first",
         )
     return image, SpecimenLabels(labels, image.name, "YX", image.spacing, image.unit, sample)
 

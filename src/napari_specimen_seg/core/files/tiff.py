@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ReadError, SpecimenWarning
+from ..errors import ReadError
 from ..image import Array, SpecimenImage
 from . import pixel_size
 from .lazy import LAZY_BYTES, OnDisk, as_dask, byte_count, refuse_too_large
+from .notices import warn_about
 from .orientation import oriented
 from .tiff_colors import Stored, as_displayed
 from .tiff_log import complaints
@@ -120,10 +120,9 @@ def _tiff_file(path: Path) -> TiffFile:
     tif = tifffile.TiffFile(path, _multifile=False)
     if tif.is_ome and tif.series and any(page is None for page in tif.series[0].pages):
         tif.close()
-        warnings.warn(
-            f"{path.name}: other files of this OME-TIFF set hold further planes; those of this file are read",
-            SpecimenWarning,
-            stacklevel=2,
+        warn_about(
+            path,
+            "other files of this OME-TIFF set hold further planes; those of this file are read",
         )
         tif = tifffile.TiffFile(path, _multifile=False, is_ome=False)
     return tif
@@ -161,11 +160,9 @@ def _warn_of_others(tif: TiffFile, levels: list[TiffPageSeries], path: Path) -> 
         if s not in levels and not s.keyframe.is_subifd and not s.keyframe.is_reduced
     ]
     if others and not tif.is_svs:  # slides bring a label and an overview
-        warnings.warn(
-            f"{path.name}: the file holds {len(others)} more picture(s) of other sizes or positions, "
-            "which are left out",
-            SpecimenWarning,
-            stacklevel=3,
+        warn_about(
+            path,
+            f"the file holds {len(others)} more picture(s) of other sizes or positions, which are left out",
         )
 
 
@@ -249,11 +246,10 @@ def _lazy(path: Path, number: int, level: TiffPageSeries) -> Array | None:
         refuse_too_large(byte_count(piece, level.dtype), path)
         return as_dask(OnDisk(path, partial(_Level, path, number), level.shape, level.dtype), piece, plane)
     refuse_too_large(size, path)
-    warnings.warn(
-        f"{path.name}: {' x '.join(map(str, level.shape))} pixels are stored in one compressed piece, which "
+    warn_about(
+        path,
+        f"{' x '.join(map(str, level.shape))} pixels are stored in one compressed piece, which "
         f"takes {size / 1e9:.1f} GB of memory; a tiled TIFF is read piece by piece",
-        SpecimenWarning,
-        stacklevel=4,
     )
     return None
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ReadError, SpecimenWarning
+from ..errors import ReadError
 from ..image import COLORS, Array
 from . import colors
 from .lazy import map_pixels
+from .notices import warn_about
 
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR, _LAB, _ICC_LAB = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    8,
-    9,
-)
+
+class _Photometric(IntEnum):
+    """How values become colour, by the numbers of TIFF 6.0."""
+
+    WHITE_IS_ZERO = 0
+    BLACK_IS_ZERO = 1
+    RGB = 2
+    PALETTE = 3
+    CMYK = 5
+    YCBCR = 6
+    LAB = 8
+    ICC_LAB = 9
+
+
 _NOT_READ = {32803: "a camera's raw pattern", 34892: "a camera's raw picture", 32844: "LogL", 32845: "LogLuv"}
 _DECODED_TO_RGB = (6, 7, 33003, 33004, 33005, 34712, 34892, 50001)
 """Compressions (JPEG, JPEG 2000, WebP) whose decoder has turned YCbCr to RGB already."""
@@ -123,9 +127,9 @@ def as_displayed(stored: Stored, path: Path, indices: bool) -> Shown:
         )
     if indices:
         return Shown(stored.array, stored.channels, _fewer_bits(stored), stored.names)
-    if stored.photometric == _PALETTE and stored.palette is not None:
+    if stored.photometric == _Photometric.PALETTE and stored.palette is not None:
         return _from_palette(stored)
-    if stored.photometric == _WHITE_IS_ZERO:
+    if stored.photometric == _Photometric.WHITE_IS_ZERO:
         stored = _mapped(stored, partial(colors.invert, bits=stored.bits), stored.array.dtype)
     if stored.array.dtype == np.uint8 and 1 < stored.bits < 8:
         stored = replace(_mapped(stored, partial(colors.widen, bits=stored.bits), np.uint8), bits=8)
@@ -191,30 +195,38 @@ def _in_rgb(stored: Stored, path: Path) -> Stored:
     """Convert CMYK, Lab and YCbCr samples; the rest is RGB or no colour at all."""
     dtype = stored.array.dtype
     if (
-        stored.photometric == _CMYK
+        stored.photometric == _Photometric.CMYK
         and stored.samples == 4
         and not stored.other_inks
         and dtype in (np.uint8, np.uint16)
     ):
         warn_of_cmyk(path)
         stored = _mapped(stored, colors.cmyk_to_rgb, dtype, 3)
-        return replace(stored, photometric=_RGB, samples=3)
-    if stored.photometric in (_LAB, _ICC_LAB) and stored.samples == 3 and dtype in (np.uint8, np.uint16):
-        convert = partial(colors.lab_to_rgb, signed=stored.photometric == _LAB)
-        return replace(_mapped(stored, convert, np.uint8), photometric=_RGB, bits=8)
-    if stored.photometric == _YCBCR and stored.samples == 3:
+        return replace(stored, photometric=_Photometric.RGB, samples=3)
+    if (
+        stored.photometric in (_Photometric.LAB, _Photometric.ICC_LAB)
+        and stored.samples == 3
+        and dtype in (np.uint8, np.uint16)
+    ):
+        convert = partial(colors.lab_to_rgb, signed=stored.photometric == _Photometric.LAB)
+        return replace(_mapped(stored, convert, np.uint8), photometric=_Photometric.RGB, bits=8)
+    if stored.photometric == _Photometric.YCBCR and stored.samples == 3:
         if stored.compression not in _DECODED_TO_RGB:
             stored = _mapped(stored, colors.ycbcr_to_rgb, np.uint8)
-        return replace(stored, photometric=_RGB)
-    if stored.photometric == _BLACK_IS_ZERO and stored.samples == 3 and not stored.extra:
-        return replace(stored, photometric=_RGB)  # programs that forget to say that it is colour
+        return replace(stored, photometric=_Photometric.RGB)
+    if stored.photometric == _Photometric.BLACK_IS_ZERO and stored.samples == 3 and not stored.extra:
+        return replace(stored, photometric=_Photometric.RGB)  # programs that forget to say that it is colour
     return stored
 
 
 def _interleaved(stored: Stored, path: Path) -> Shown:
     """Sort several samples per pixel into colours, transparency and others."""
-    own = {_RGB: 3, _WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1}.get(stored.photometric, stored.samples)
-    extra = stored.extra or ((_STRAIGHT,) if stored.photometric == _RGB and stored.samples == 4 else ())
+    own = {_Photometric.RGB: 3, _Photometric.WHITE_IS_ZERO: 1, _Photometric.BLACK_IS_ZERO: 1}.get(
+        stored.photometric, stored.samples
+    )
+    extra = stored.extra or (
+        (_STRAIGHT,) if stored.photometric == _Photometric.RGB and stored.samples == 4 else ()
+    )
     alpha = next(
         (own + i for i, kind in enumerate(extra) if kind in ALPHA and own + i < stored.channels), None
     )
@@ -261,10 +273,9 @@ def with_alpha(array: Array, path: Path, bits: int | None = None) -> Shown:
     """
     opaque = isinstance(array, np.ndarray) and colors.is_opaque(array)
     if isinstance(array, np.ndarray) and not opaque:
-        warnings.warn(
-            f"{path.name}: parts of the picture are transparent; they count as white",
-            SpecimenWarning,
-            stacklevel=2,
+        warn_about(
+            path,
+            "parts of the picture are transparent; they count as white",
         )
     if array.shape[-1] == 2:
         if opaque:
@@ -275,17 +286,15 @@ def with_alpha(array: Array, path: Path, bits: int | None = None) -> Shown:
 
 def warn_of_cmyk(path: Path) -> None:
     """Say that colours of inks are only approximately those of the print."""
-    warnings.warn(
-        f"{path.name}: the picture is in CMYK; it is turned to RGB without its colour profile, "
+    warn_about(
+        path,
+        "the picture is in CMYK; it is turned to RGB without its colour profile, "
         "so that colours are approximate",
-        SpecimenWarning,
-        stacklevel=2,
     )
 
 
 def _warn_of_more_channels(count: int, path: Path) -> None:
-    warnings.warn(
-        f"{path.name}: beside red, green and blue the file holds {count} more channel(s), which are left out",
-        SpecimenWarning,
-        stacklevel=2,
+    warn_about(
+        path,
+        f"beside red, green and blue the file holds {count} more channel(s), which are left out",
     )
