@@ -21,6 +21,7 @@ from pydantic import (
 
 from ..core.classes import ClassMap
 from ..core.preprocessing import Preprocessing
+from .repairs import Repair
 
 Option = (
     StrictBool
@@ -126,7 +127,7 @@ class OnnxNetwork(_Stored):
     stride: Annotated[int, Field(ge=1, le=1024)] = 32
 
 
-_LATER = frozenset({"onnx"})
+_LATER = frozenset({"onnx", "repairs"})
 """Fields that came after the first version of the format; they are written only where they are used."""
 
 
@@ -147,11 +148,13 @@ class ModelCard(_Stored):
         Further arguments of the architecture, such as ``decoder_channels``.
     onnx : OnnxNetwork, optional
         If given, the folder holds ``model.onnx``; architecture is ``ONNX`` and the encoder empty.
+    repairs : tuple of Repair, optional
+        Settings of single layers in which the network differs from what the library builds today.
     class_map : ClassMap
         Names, ids and colours. Output channels follow the order of its classes.
     head : Softmax, Sigmoid or Binary
         How output channels become class ids.
-    activation : {None, "softmax", "sigmoid"}
+    activation : {None, "softmax", "sigmoid", "logsoftmax"}
         What the network itself applies to its output; None where it answers with logits.
     preprocessing : Preprocessing
         How a picture becomes its input.
@@ -178,9 +181,10 @@ class ModelCard(_Stored):
         Option | Annotated[tuple[Option, ...], Field(max_length=8)] | None,
     ] = {}
     onnx: OnnxNetwork | None = None
+    repairs: Annotated[tuple[Repair, ...], Field(max_length=1000)] | None = None
     class_map: ClassMap
     head: Head
-    activation: Literal["softmax", "sigmoid"] | None = None
+    activation: Literal["softmax", "sigmoid", "logsoftmax"] | None = None
     preprocessing: Preprocessing
     training: Training = Training()
     scores: dict[str, dict[str, float]] = {}

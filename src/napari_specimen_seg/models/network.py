@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ModelError
 from .card import ModelCard
+from .repairs import apply_repairs
 
 if TYPE_CHECKING:
     import torch
@@ -61,34 +64,64 @@ def build_network(card: ModelCard) -> torch.nn.Module:
     ModelError
         If the architecture, the encoder or an option is not known to the installed libraries.
     """
+    _check_encoder(card)
+    arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in card.options.items()}
+    try:
+        with warnings.catch_warnings():  # encoders that have a newer name still have their own weights
+            warnings.simplefilter("ignore", DeprecationWarning)
+            network: torch.nn.Module = _kind_of_network(card)(
+                encoder_name=card.encoder,
+                in_channels=card.preprocessing.in_channels,
+                classes=card.out_channels,
+                activation=_activation(card),
+                **arguments,
+            )
+    except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
+        raise ModelError(f"{card.name}: the network cannot be built from its card ({error})") from error
+    apply_repairs(network, card.repairs or (), card.name)
+    return network.eval()
+
+
+FASTAI = "FastaiUnet"
+
+
+def _kind_of_network(card: ModelCard) -> Callable[..., torch.nn.Module]:
+    """Return what builds networks of a card's architecture."""
+    if card.architecture == FASTAI:
+        from .fastai_unet import FastaiUnet
+
+        return FastaiUnet
     import segmentation_models_pytorch as smp
 
     architectures = dict(smp.MODEL_ARCHITECTURES_MAPPING)
-    architecture = architectures.get(card.architecture.lower())
-    if architecture is None:
+    if card.architecture.lower() not in architectures:
         raise ModelError(
             f"{card.name}: architecture {card.architecture!r} is not known",
-            advice=f"Known are {', '.join(sorted(architectures))}.",
+            advice=f"Known are {', '.join(sorted([*architectures, FASTAI.lower()]))}.",
         )
-    _check_encoder(card)
-    try:
-        network = architecture(
-            encoder_name=card.encoder,
-            encoder_weights=None,  # anything else would be fetched
-            in_channels=card.preprocessing.in_channels,
-            classes=card.out_channels,
-            activation=card.activation if card.activation != "softmax" else "softmax2d",
-            **{
-                key: list(value) if isinstance(value, tuple) else value for key, value in card.options.items()
-            },
-        )
-    except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
-        raise ModelError(f"{card.name}: the network cannot be built from its card ({error})") from error
-    built: torch.nn.Module = network.eval()
-    return built
+    # Any other encoder_weights would be fetched.
+    return partial(architectures[card.architecture.lower()], encoder_weights=None)
+
+
+def _activation(card: ModelCard) -> str | Callable[[], torch.nn.Module] | None:
+    """Return what the libraries call an activation, over channels and without being asked which axis."""
+    from torch import nn
+
+    return {"softmax": "softmax2d", "logsoftmax": partial(nn.LogSoftmax, dim=1)}.get(
+        card.activation or "", card.activation
+    )
+
+
+def is_in_library(card: ModelCard) -> bool:
+    """Tell whether segmentation-models-pytorch itself builds the network of a card."""
+    import segmentation_models_pytorch as smp
+
+    return card.architecture.lower() in smp.MODEL_ARCHITECTURES_MAPPING
 
 
 def _check_encoder(card: ModelCard) -> None:
+    if card.architecture == FASTAI:
+        return  # it knows its own few
     from segmentation_models_pytorch import encoders
 
     if card.encoder in encoders.get_encoder_names():
