@@ -18,6 +18,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..core.errors import CancelledError, SpecimenWarning
 from ..core.progress import Progress, Report
+from .torch_guard import before_torch
 
 Work: TypeAlias = Callable[[Report], Any]
 
@@ -61,6 +62,7 @@ class _Call:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
+                before_torch()
                 value, error = work(report), None
             # SystemExit too: whatever is not told here leaves the dock waiting for ever.
             except BaseException as raised:
