@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_specimen_seg.core.classes import PRESETS, ClassMap
+from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.image import Prediction, SpecimenImage
 from napari_specimen_seg.core.preprocessing import PadToSquare, Preprocessing, Tiles
 from napari_specimen_seg.core.progress import Progress, Report, silent
@@ -75,10 +75,11 @@ class FakePredictor:
                 report(Progress("tile", done, 3))
         if self.error is not None:
             raise self.error
-        return predicted(image, self.card.class_map, settings)
+        return predicted(image, self.card, settings)
 
 
-def predicted(image: SpecimenImage, class_map: ClassMap, settings: PredictSettings) -> Prediction:
+def predicted(image: SpecimenImage, card: ModelCard, settings: PredictSettings) -> Prediction:
+    class_map = card.class_map
     values = np.asarray(image.data)
     if "C" in image.axes:
         values = values[..., 0]
@@ -88,7 +89,11 @@ def predicted(image: SpecimenImage, class_map: ClassMap, settings: PredictSettin
         labels=labels,
         confidence=np.full(labels.shape, 0.5, np.float32) if settings.confidence else None,
         class_map=class_map,
-        provenance={"model": {"name": "fake"}, "settings": settings.model_dump(mode="json")},
+        provenance={
+            "model": {"name": card.name, "version": card.version, "card_sha256": card.card_sha256},
+            "settings": settings.model_dump(mode="json"),
+            "engine": {"device": "cpu", "backend": "none", "precision": "fp32"},
+        },
         objects=objects,
         object_classes=None if objects is None else np.repeat(np.arange(max(class_map.ids) + 1), 7),
     )

@@ -20,7 +20,7 @@ from napari_specimen_seg.core.progress import Progress
 from napari_specimen_seg.plugin import segment as segment_module
 from napari_specimen_seg.plugin.card_view import card_html, summary
 from napari_specimen_seg.plugin.options import options_of
-from napari_specimen_seg.plugin.results import is_edited, origin_of, replace_with_undo
+from napari_specimen_seg.plugin.results import is_edited, origin_of, provenance_now, replace_with_undo
 from napari_specimen_seg.plugin.segment import SegmentDock
 from napari_specimen_seg.plugin.status import TimeLeft, describe, duration
 
@@ -790,3 +790,132 @@ def test_saved_labels_are_the_labels_of_the_dock(dock, viewer, qtbot, tmp_path, 
     assert back.class_map == CLASSES
     assert (back.pixel_size, back.unit) == (0.5, "mm")
     assert str(Path(target)) in dock.status.text.text()
+
+
+# -- the same as the command line ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder with two pictures and one file that is none."""
+    import tifffile
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, value in (("a", 1), ("b", 2)):
+        tifffile.imwrite(
+            folder / f"{name}.tif",
+            picture(value),
+            resolution=(20, 20),
+            resolutionunit="CENTIMETER",
+            metadata=None,
+        )
+    (folder / "c.tif").write_bytes(b"")
+    return folder
+
+
+def open_like_the_reader(viewer, path):
+    from napari.layers import Image
+
+    from napari_specimen_seg.core.files import read_image
+    from napari_specimen_seg.plugin.layers import image_layers
+
+    ((data, attributes, _),) = image_layers(read_image(path))
+    return viewer.add_layer(Image(data, **attributes))
+
+
+@pytest.mark.parametrize("size", [None, 0.25])
+def test_saved_file_has_the_bytes_of_the_command_line(
+    dock, viewer, models, qtbot, tmp_path, photographs, monkeypatch, size
+):
+    from napari_specimen_seg.batch import plan_jobs, predict_files
+    from napari_specimen_seg.plugin.calibrate import set_pixel_size
+
+    layer = open_like_the_reader(viewer, photographs / "a.tif")
+    if size is not None:
+        set_pixel_size([layer], size, "mm")
+        assert "--pixel-size 0.25 --unit mm" in dock.recipe().command
+    dock.models.choose("cells")
+    dock.options.set_values({"threshold": 0.25})
+    run(qtbot, dock)
+    target = tmp_path / "mine.tif"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(target), ""))
+    dock.save.click()
+    finish(qtbot, dock)
+    jobs = plan_jobs([photographs / "a.tif"], tmp_path / "theirs")
+    (result,) = predict_files(
+        jobs, "cells", dock.settings, load=models, pixel_size=size, unit=None if size is None else "mm"
+    )
+    assert result.status == "done", result.message
+    assert target.read_bytes() == jobs[0].labels.read_bytes()
+
+
+def test_what_made_the_labels_stays_true_after_edits_and_undo(dock, viewer, qtbot):
+    viewer.add_image(picture(1), name="scan")
+    dock.models.choose("cells")
+    for threshold in (0.25, 0.75):
+        dock.options.set_values({"threshold": threshold})
+        run(qtbot, dock)
+    result = viewer.layers["scan labels"]
+    assert provenance_now(result)["settings"]["threshold"] == 0.75
+    result.data[0, 0] = 0
+    assert provenance_now(result)["edited"] is True
+    result.data[0, 0] = 1
+    assert "edited" not in provenance_now(result)
+
+
+def test_all_pictures_of_a_folder(dock, viewer, qtbot, tmp_path, photographs, monkeypatch):
+    from napari_specimen_seg.core.files import read_labels
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(photographs))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(out), ""))
+    open_like_the_reader(viewer, photographs / "a.tif")
+    dock.all.click()
+    assert not dock.go.isEnabled()
+    finish(qtbot, dock)
+    assert dock.status.text.text() == "2 of 3 pictures segmented, 1 failed."
+    assert "c.tif" in dock.status.log.toPlainText()
+    assert (np.asarray(read_labels(out / "b.tif").data) == 2).all()
+    dock.all.click()
+    finish(qtbot, dock)
+    assert dock.status.text.text() == "0 of 3 pictures segmented, 2 were done already, 1 failed."
+    assert len(viewer.layers) == 1
+
+
+def test_a_folder_can_be_cancelled(dock, viewer, models, qtbot, tmp_path, photographs, monkeypatch):
+    models.gate = threading.Event()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(photographs))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "out"), ""))
+    viewer.add_image(picture(1))
+    dock.all.click()
+    until(qtbot, lambda: "picture 0 of 3" in dock.status.bar.format())
+    dock.status.cancel.click()
+    finish(qtbot, dock)
+    assert dock.status.text.text().startswith("Cancelled")
+    assert not list((tmp_path / "out").glob("*.tif"))
+
+
+@pytest.mark.parametrize(
+    ("maps", "loaded", "blocked"),
+    [
+        ("7f00 r-xp /usr/lib/libLLVM-15.so.1\n", set(), True),
+        ("7f00 r-xp /usr/lib/libGL.so\n", set(), False),
+        ("7f00 r-xp /usr/lib/libLLVM-15.so.1\n", {"torch"}, False),
+        ("7f00 r-xp /usr/lib/libLLVM-15.so.1\n", {"triton"}, False),
+        (None, set(), False),
+    ],
+)
+def test_the_compiler_that_would_crash_beside_mesa_is_left_out(tmp_path, monkeypatch, maps, loaded, blocked):
+    from napari_specimen_seg.plugin import torch_guard
+
+    path = tmp_path / "maps"
+    if maps is not None:
+        path.write_text(maps)
+    monkeypatch.setattr(torch_guard, "_MAPS", path)
+    for name in ("torch", "triton"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        if name in loaded:
+            monkeypatch.setitem(sys.modules, name, sys)
+    torch_guard.before_torch()
+    assert ("triton" in sys.modules and sys.modules["triton"] is None) is blocked

@@ -77,7 +77,8 @@ def save_work(viewer: Viewer, layer: Labels, picture: Image | None, path: Path) 
         subject = labels
         if image is not None:
             subject = labels.replace(axes=image.plane_axes)
-        if image is not None and source is not None and source.exists() and "model" in provenance:
+        known = source is not None and source.exists() and {"model", "engine"} <= provenance.keys()
+        if image is not None and source is not None and known:
             provenance = _with_input(provenance, source, image.data.shape, labels, *size)
         return Path(write_labels(path, subject, provenance=provenance, overwrite=True))
 
