@@ -67,6 +67,8 @@ def test_our_labels_open_as_labels(tmp_path, open_path, name):
     np.testing.assert_array_equal(layer.data, GRAY % 10)
     assert layer.scale == pytest.approx([0.5, 0.5], rel=1e-4)
     assert layer.get_status((0.0, 0.5), world=True)["value"] == "1; class_name: head"
+    layer.paint((0, 0), 3)
+    assert layer.data[0, 0] == 3
 
 
 def test_large_integers_are_labels_as_in_napari(tmp_path, open_path):

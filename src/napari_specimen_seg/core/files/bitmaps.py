@@ -92,8 +92,11 @@ def bitmap_size(path: Path, kind: str) -> tuple[int, int]:
 
 def _image(path: Path, shown: Shown, scale: PixelScale, stack: str) -> SpecimenImage:
     axes = stack + "YX" + ("C" if shown.channels else "")
+    array = np.require(
+        shown.array, requirements="W"
+    )  # people paint into labels, and Pillow's memory is its own
     return SpecimenImage(
-        shown.array, path.stem, axes, scale.spacing(axes), scale.unit, path, shown.bits, (), shown.names
+        array, path.stem, axes, scale.spacing(axes), scale.unit, path, shown.bits, (), shown.names
     )
 
 

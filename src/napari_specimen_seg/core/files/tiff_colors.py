@@ -221,12 +221,10 @@ def _in_rgb(stored: Stored, path: Path) -> Stored:
 
 def _interleaved(stored: Stored, path: Path) -> Shown:
     """Sort several samples per pixel into colours, transparency and others."""
-    own = {_Photometric.RGB: 3, _Photometric.WHITE_IS_ZERO: 1, _Photometric.BLACK_IS_ZERO: 1}.get(
-        stored.photometric, stored.samples
-    )
-    extra = stored.extra or (
-        (_STRAIGHT,) if stored.photometric == _Photometric.RGB and stored.samples == 4 else ()
-    )
+    is_rgb = stored.photometric == _Photometric.RGB
+    is_gray = stored.photometric in (_Photometric.WHITE_IS_ZERO, _Photometric.BLACK_IS_ZERO)
+    own = 3 if is_rgb else 1 if is_gray else stored.samples
+    extra = stored.extra or ((_STRAIGHT,) if is_rgb and stored.samples == 4 else ())
     alpha = next(
         (own + i for i, kind in enumerate(extra) if kind in ALPHA and own + i < stored.channels), None
     )
