@@ -11,6 +11,7 @@ from pathlib import Path
 from ..core.errors import ReadError, one_line
 from ..core.files import find_inputs
 from ..core.files.dsb2018 import is_sample
+from ..core.image import SpecimenImage, SpecimenLabels
 
 ENDINGS = ("_mask", "_masks", "_label", "_labels", "-mask", "-masks", "-label", "-labels", ".mask", " labels")
 """What may stand behind a picture's name in the name of its labels."""
@@ -43,6 +44,20 @@ class Case:
     def prediction(self, name: str) -> Path | None:
         """Return the mask that this maker made, or None."""
         return dict(self.predictions).get(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedCase(Case):
+    """One labelled picture that is in memory already; `labels` is only what it is called in messages.
+
+    Parameters
+    ----------
+    truth : SpecimenLabels
+    picture : SpecimenImage, optional
+    """
+
+    truth: SpecimenLabels
+    picture: SpecimenImage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,11 @@ def class_bars(scores: Scores, ceiling: Scores | None = None) -> Figure:
     axes.barh(places, np.nan_to_num(values), color=colors, edgecolor=_EDGE, linewidth=0.8, height=0.7)
     shown = ~np.isnan(table["iou_low"].to_numpy())
     limits = np.abs(table[["iou_low", "iou_high"]].to_numpy().T - values)
-    axes.errorbar(values[shown], places[shown], xerr=limits[:, shown], fmt="none", color="0.15", capsize=2.5)
+    for color, width in (("white", 3.0), ("black", 1.2)):  # so that it is seen on bars of every colour
+        axes.errorbar(
+            values[shown], places[shown], xerr=limits[:, shown], fmt="none", color=color, elinewidth=width,
+            capsize=2.5, capthick=width,
+        )  # fmt: skip
     for place, value in zip(places, values, strict=True):
         text = "not there" if np.isnan(value) else f"{value:.3f}"
         axes.text(1.02, float(place), text, va="center", fontsize=8)

@@ -121,7 +121,7 @@ def _sections_of_one(given: ReportInput, scores: Scores) -> list[Section | None]
 
 
 def _class_section(given: ReportInput, scores: Scores, whose: str) -> Section:
-    heads = ["class", "IoU (95 % interval)", "IoU, mean over pictures", "Dice", "precision", "recall", "F1",
+    heads = ["class", "IoU (95 % interval)", "IoU, mean over pictures", "Dice = F1", "precision", "recall",
              "boundary F1", "pixels", "pictures"]  # fmt: skip
     rows = [_class_row(scores.class_map, row) for row in scores.classes.to_dict("records")]
     if given.ceiling is not None:
@@ -142,7 +142,7 @@ def _class_row(class_map: ClassMap, row: Mapping[Any, Any]) -> list[Cell]:
         Cell(one_line(row["class"]), color=color_of(class_map, row["class"])),
         Cell(with_interval(row["iou"], row["iou_low"], row["iou_high"])),
         Cell(with_interval(row["iou_mean"], row["iou_mean_low"], row["iou_mean_high"])),
-        *(Cell(number(row[key])) for key in ("dice", "precision", "recall", "f1", "boundary_f1")),
+        *(Cell(number(row[key])) for key in ("dice", "precision", "recall", "boundary_f1")),
         Cell(number(int(row["support"]))),
         Cell(number(int(row["support_pictures"]))),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from ..core.regions import tally
 from .counts import PictureCounts, count_prepared, prepared
 from .curves import STEPS, sureness_counts
 from .instances import as_classes
-from .pairs import Case, sample_folder
+from .pairs import Case, LoadedCase, sample_folder
 from .race import Cost, ProcessSource
 from .reading import read_mask
 from .result import Scores
@@ -99,8 +99,8 @@ class Evaluation:
         SpecimenError
             If a file cannot be read, a model fails, or labels cannot be compared.
         """
-        truth = prepared(self._truth(case), self.class_map, self.settings)
-        image = read_image(case.image) if case.image is not None else None
+        truth, image = self._opened(case)
+        truth = prepared(truth, self.class_map, self.settings)
         self._refuse_other_picture(case, truth, image)
         answers: dict[str, SpecimenLabels] = {}
         counts: dict[str, PictureCounts] = {}
@@ -118,8 +118,11 @@ class Evaluation:
             self.compared(case, truth, answers)
         return scores
 
-    def _truth(self, case: Case) -> SpecimenLabels:
-        return read_mask(case.labels, self.class_map).replace(name=case.name)
+    def _opened(self, case: Case) -> tuple[SpecimenLabels, SpecimenImage | None]:
+        if isinstance(case, LoadedCase):
+            return case.truth.replace(name=case.name), case.picture
+        truth = read_mask(case.labels, self.class_map).replace(name=case.name)
+        return truth, read_image(case.image) if case.image is not None else None
 
     def _refuse_other_picture(self, case: Case, truth: SpecimenLabels, image: SpecimenImage | None) -> None:
         if image is not None and (image.height, image.width) != (truth.height, truth.width):
@@ -268,8 +271,13 @@ class SurenessWatcher:
 
 def _line_of(case: Case) -> bytes:
     """Return a line that changes with the case's name, labels or picture."""
-    files = [sample_folder(case.labels) or case.labels, *([case.image] if case.image else [])]
-    return "\0".join([case.name, *map(sha256_of, files)]).encode(errors="surrogateescape") + b"\n"
+    if isinstance(case, LoadedCase):
+        arrays = [case.truth.data, *([case.picture.data] if case.picture else [])]
+        found = [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays]
+    else:
+        files = [sample_folder(case.labels) or case.labels, *([case.image] if case.image else [])]
+        found = [sha256_of(path) for path in files]
+    return "\0".join([case.name, *found]).encode(errors="surrogateescape") + b"\n"
 
 
 def choose_class_map(given: ClassMap | None, cases: Sequence[Case], sources: Sequence[Source]) -> ClassMap:
@@ -290,7 +298,9 @@ def choose_class_map(given: ClassMap | None, cases: Sequence[Case], sources: Seq
     """
     if given is not None:
         return given
-    first = _first_own(case.labels for case in cases[:1])
+    loaded = (case.truth.class_map for case in cases if isinstance(case, LoadedCase))
+    files = [case.labels for case in cases[:1] if not isinstance(case, LoadedCase)]
+    first = next((own for own in loaded if own is not None), None) or _first_own(files)
     models = (source.class_map() for source in sources)
     found = first or next((class_map for class_map in models if class_map is not None), None)
     if found is not None:
@@ -313,9 +323,17 @@ def _first_own(paths: Iterable[Path]) -> ClassMap | None:
 def _of_values(cases: Sequence[Case]) -> ClassMap:
     values: set[int] = set()
     for case in cases:
-        for path in (case.labels, *(path for _, path in case.predictions)):
-            try:
-                values.update(tally(np.asarray(read_mask(path).data))[0].tolist())
-            except SpecimenError:
-                continue
+        for labels in _all_labels(case):
+            values.update(tally(np.asarray(labels.data))[0].tolist())
     return ClassMap.of_ids(sorted(values))
+
+
+def _all_labels(case: Case) -> Iterator[SpecimenLabels]:
+    if isinstance(case, LoadedCase):
+        yield case.truth
+        return
+    for path in (case.labels, *(path for _, path in case.predictions)):
+        try:
+            yield read_mask(path)
+        except SpecimenError:
+            continue

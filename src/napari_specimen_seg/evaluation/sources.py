@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -96,6 +96,41 @@ class MaskSource:
     def describe(self) -> dict[str, Any]:
         """Return the folder's name."""
         return {"kind": "masks", "folder": self.folder.name}
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSource:
+    """Masks that are in memory.
+
+    Parameters
+    ----------
+    name : str
+    masks : mapping of str to SpecimenLabels
+        By the name of the case.
+    """
+
+    name: str
+    masks: Mapping[str, SpecimenLabels]
+
+    def class_map(self) -> ClassMap | None:
+        """Return the first class map that the masks have."""
+        return next((m.class_map for m in self.masks.values() if m.class_map is not None), None)
+
+    def answer(
+        self, case: Case, image: SpecimenImage | None, report: Report, watch: Watch | None = None
+    ) -> Answer:
+        """Return the mask of a picture."""
+        del image, report, watch
+        if case.name not in self.masks:
+            raise ReadError(f"there is no mask of {self.name} for it", path=case.labels)
+        return Answer(self.masks[case.name])
+
+    def describe(self) -> dict[str, Any]:
+        """Return what kind of source it is."""
+        return {"kind": "masks", "layer": self.name}
 
     def close(self) -> None:
         """Hold nothing."""

@@ -1,0 +1,132 @@
+"""The confusion matrix as a grid of cells that can be clicked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QHeaderView, QStyledItemDelegate, QTableView, QWidget
+
+from ..core.classes import ClassMap
+from ..core.errors import one_line
+from ..evaluation.result import OTHER, row_shares
+from .legend import swatch
+
+CELL = 34
+"""Side of a cell in pixels."""
+
+_NO_PARENT = QModelIndex()
+
+
+class _Model(QAbstractTableModel):
+    """Shares of each true class by predicted class."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.counts: NDArray[Any] = np.zeros((0, 0), np.int64)
+        self._shares: NDArray[Any] = np.zeros((0, 0))
+        self._names: list[str] = []
+        self._colors: list[str] = []
+
+    def show(self, counts: NDArray[Any], class_map: ClassMap) -> None:
+        """Show pixel counts, (classes, classes + 1)."""
+        self.beginResetModel()
+        self._names = [*(item.name for item in class_map), OTHER]
+        self._colors = [*(item.color for item in class_map), "#808080"]
+        self.counts = counts if counts[:, -1].any() else counts[:, :-1]
+        self._shares = row_shares(counts)[:, : self.counts.shape[1]]
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex = _NO_PARENT) -> int:
+        """Return the number of classes."""
+        return 0 if parent.isValid() else self.counts.shape[0]
+
+    def columnCount(self, parent: QModelIndex = _NO_PARENT) -> int:
+        """Return the number of classes, and one for what is none of them."""
+        return 0 if parent.isValid() else self.counts.shape[1]
+
+    def share(self, index: QModelIndex) -> float:
+        """Return a cell's share of its row; NaN for a row without pixels."""
+        return float(self._shares[index.row(), index.column()])
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return a cell's percentage, or what it means in words."""
+        share = self.share(index)
+        if role == Qt.ItemDataRole.DisplayRole:
+            return "" if not share >= 0.0005 else f"{share * 100:.{0 if share >= 0.0995 else 1}f}"
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self.text(index.row(), index.column())
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return Qt.AlignmentFlag.AlignCenter
+        return None
+
+    def text(self, row: int, column: int) -> str:
+        """Return what a cell counts, in words."""
+        true, said = (one_line(self._names[place], 30) for place in (row, column))
+        what = f"{true} found as such" if row == column else f"{true} taken for {said}"
+        share = self._shares[row, column]
+        percent = "" if np.isnan(share) else f" ({share * 100:.2g} % of {true})"
+        return f"{what}: {int(self.counts[row, column]):,} pixels{percent}"
+
+    def headerData(self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return a class's name beside a row, and its colour above a column."""
+        if role == Qt.ItemDataRole.DecorationRole:
+            return swatch(self._colors[section])
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._names[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return one_line(self._names[section], 14) if orientation == Qt.Orientation.Vertical else ""
+        return None
+
+
+class _Shade(QStyledItemDelegate):
+    """Paints a cell the darker, the larger its share."""
+
+    def paint(self, painter: Any, option: Any, index: Any) -> None:
+        """Paint background, then text."""
+        share = index.model().share(index)
+        if share > 0:
+            color = QColor(option.palette.highlight().color())
+            color.setAlphaF(0.12 + 0.88 * share)
+            painter.fillRect(option.rect, color)
+        super().paint(painter, option, index)
+
+
+class ConfusionGrid(QTableView):
+    """What was taken for what; the truth from top to bottom, the prediction from left to right.
+
+    Signals
+    -------
+    cell_chosen
+        A cell was clicked; carries row and column, in the order of the class map.
+    """
+
+    cell_chosen = Signal(int, int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.grid = _Model(self)
+        self.setModel(self.grid)
+        self.setItemDelegate(_Shade(self))
+        self.setAccessibleName("Confusion matrix: true classes in rows, predicted ones in columns")
+        for header in (self.horizontalHeader(), self.verticalHeader()):
+            header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+            header.setDefaultSectionSize(CELL if header is self.horizontalHeader() else 24)
+            header.setMinimumSectionSize(20)
+            header.setHighlightSections(False)
+        self.setEditTriggers(QTableView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QTableView.SelectionMode.SingleSelection)
+        self.setHorizontalScrollMode(QTableView.ScrollMode.ScrollPerPixel)
+        self.clicked.connect(self._on_cell)
+        self.activated.connect(self._on_cell)
+
+    def show_counts(self, counts: NDArray[Any], class_map: ClassMap) -> None:
+        """Show pixel counts, (classes, classes + 1), in the order of the class map."""
+        self.grid.show(counts, class_map)
+        self.setMinimumHeight(min(400, 24 * counts.shape[0] + 56))
+
+    def _on_cell(self, index: Any) -> None:
+        self.cell_chosen.emit(index.row(), index.column())

@@ -1,0 +1,160 @@
+"""A plot in the theme of napari, which is drawn again when the theme changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+Draw = Callable[["Plot"], None]
+"""Puts lines and points into the plot's canvas, which is empty."""
+
+
+class Plot(QWidget):
+    """A plot. pyqtgraph is imported when there is something to draw.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose theme gives the colours.
+    height : int
+        In pixels.
+
+    Signals
+    -------
+    name_chosen
+        A point was clicked; carries its name.
+    """
+
+    name_chosen = Signal(str)
+
+    def __init__(self, viewer: Viewer, height: int = 200) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._draw: Draw | None = None
+        self.canvas: Any = None
+        self.setFixedHeight(height)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        self.setVisible(False)
+
+    def draw(self, draw: Draw | None) -> None:
+        """Draw something else; None hides the plot."""
+        self._draw = draw
+        self.setVisible(draw is not None)
+        self.refresh()
+
+    def refresh(self, event: Any = None) -> None:
+        """Draw again, in the theme of the moment."""
+        del event
+        if self._draw is None:
+            return
+        if self.canvas is None:
+            self.canvas = self._make_canvas()
+        self._apply_theme()
+        self.canvas.clear()
+        self._draw(self)
+
+    def _make_canvas(self) -> Any:
+        import pyqtgraph as pg
+
+        canvas = pg.PlotWidget()
+        canvas.setMenuEnabled(False)
+        canvas.hideButtons()
+        canvas.setMouseEnabled(False, False)
+        for side in ("left", "bottom"):
+            canvas.getAxis(side).enableAutoSIPrefix(False)
+        self.layout().addWidget(canvas)
+        return canvas
+
+    def _apply_theme(self) -> None:
+        theme = self._theme()
+        self.canvas.setBackground(theme.background.as_hex())
+        for side in ("left", "bottom"):
+            axis = self.canvas.getAxis(side)
+            axis.setPen(theme.secondary.as_hex())
+            axis.setTextPen(theme.text.as_hex())
+
+    def _theme(self) -> Any:
+        from napari.utils.theme import get_theme
+
+        return get_theme(self._viewer.theme)
+
+    @property
+    def text_color(self) -> str:
+        """The colour of text in the theme of the moment."""
+        return str(self._theme().text.as_hex())
+
+    @property
+    def soft_color(self) -> str:
+        """A colour for what is in the background, in the theme of the moment."""
+        return str(self._theme().secondary.as_hex())
+
+    # -- what may be drawn ---------------------------------------------------------------------------
+
+    def axes(self, x: str, y: str = "", *, x_range: Any = None, y_range: Any = None) -> None:
+        """Name the axes and set their ranges; without a range it covers what is drawn."""
+        self.canvas.getAxis("bottom").setLabel(x)
+        self.canvas.getAxis("left").setLabel(y or None)
+        self.canvas.getAxis("left").setTicks(None)
+        self.canvas.getPlotItem().invertY(False)
+        for limits, put, auto in (
+            (x_range, self.canvas.setXRange, "x"),
+            (y_range, self.canvas.setYRange, "y"),
+        ):
+            if limits is None:
+                self.canvas.enableAutoRange(axis=auto)
+            else:
+                put(*limits, padding=0.02)
+
+    def rows(self, names: Sequence[str]) -> None:
+        """Let the vertical axis have one named row for each name, the first on top."""
+        self.canvas.getPlotItem().invertY(True)
+        self.canvas.getAxis("left").setTicks([list(enumerate(names))])
+        self.canvas.setYRange(-0.6, len(names) - 0.4, padding=0)
+
+    def line(self, x: Any, y: Any, color: str, *, dashed: bool = False, width: float = 2) -> None:
+        """Draw a line; gaps where there are NaN."""
+        import pyqtgraph as pg
+
+        style = pg.QtCore.Qt.PenStyle.DashLine if dashed else pg.QtCore.Qt.PenStyle.SolidLine
+        self.canvas.plot(x, y, pen=pg.mkPen(color, width=width, style=style), connect="finite")
+
+    def level(self, value: float, text: str, *, vertical: bool = True) -> None:
+        """Draw a dashed line across the plot, with a text at it."""
+        import pyqtgraph as pg
+
+        pen = pg.mkPen(self.text_color, width=1, style=pg.QtCore.Qt.PenStyle.DashLine)
+        label = {
+            "position": 0.92,
+            "color": self.text_color,
+            "movable": False,
+            "anchors": [(1, 0.5), (1, 0.5)],
+        }
+        line = pg.InfiniteLine(value, angle=90 if vertical else 0, pen=pen, label=text, labelOpts=label)
+        self.canvas.addItem(line, ignoreBounds=True)
+
+    def points(self, x: Any, y: Any, names: Sequence[str], colors: Sequence[str], size: int = 8) -> None:
+        """Draw points that have names; the name is shown under the pointer and told when clicked."""
+        import pyqtgraph as pg
+
+        def tip(x: float, y: float, data: Any) -> str:
+            del x, y
+            return escape(str(data))
+
+        item = pg.ScatterPlotItem(
+            x, y, data=list(names), brush=[pg.mkBrush(c) for c in colors], pen=None, size=size,
+            hoverable=True, hoverSize=size + 4, tip=tip,
+        )  # fmt: skip
+        item.sigClicked.connect(self._on_points)
+        self.canvas.addItem(item)
+
+    def _on_points(self, _item: Any, points: Any, *_: Any) -> None:
+        if len(points):
+            self.name_chosen.emit(str(points[0].data()))
