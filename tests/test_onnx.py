@@ -21,7 +21,7 @@ from napari_specimen_seg.models import onnx_trial
 from napari_specimen_seg.models.bundle import read_card, write_bundle
 from napari_specimen_seg.models.importing import ImportOptions, QuestionsError, import_model, read_draft
 from napari_specimen_seg.models.onnx_export import export_onnx
-from napari_specimen_seg.models.onnx_import import CARD_KEY
+from napari_specimen_seg.models.onnx_read import CARD_KEY
 from napari_specimen_seg.models.predictor import Predictor, load_model
 from napari_specimen_seg.models.settings import PredictSettings
 from onnx_files import by_pixel, network, node, save

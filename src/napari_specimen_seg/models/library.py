@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +13,32 @@ from ..core.errors import ModelError, one_line
 from .bundle import is_bundle
 
 BUNDLED = Path(__file__).parent / "bundled"
+
+ORIGIN = "origin.json"
+"""Beside a card: where a model was pulled from, for people and for finding it by that name."""
+
+MAX_ORIGIN_BYTES = 100_000
+
+Source = Literal["bundled", "own", "hub"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where on the Hub a model came from.
+
+    Parameters
+    ----------
+    repository : str
+        ``OWNER/NAME``.
+    revision : str
+        That was asked for: a branch, tag or commit.
+    commit : str
+        That this was when it was pulled.
+    """
+
+    repository: str
+    revision: str
+    commit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +51,13 @@ class LibraryEntry:
         As given to ``--model``.
     path : Path
         The model folder.
-    source : {"bundled", "own"}
-        Whether it came with the package or lies in the person's model folder.
+    source : {"bundled", "own", "hub"}
+        Whether it came with the package, lies in the person's model folder, or was pulled from the Hub.
     """
 
     name: str
     path: Path
-    source: Literal["bundled", "own"]
+    source: Source
 
 
 def own_folder() -> Path:
@@ -48,6 +76,33 @@ def own_folder() -> Path:
     return user_data_path("napari-specimen-seg", appauthor=False) / "models"
 
 
+def hub_folder(repository: str) -> Path:
+    """Return the folder of a model that is pulled from the Hub by name.
+
+    Parameters
+    ----------
+    repository : str
+        ``OWNER/NAME``; the Hub allows no ``--`` in it, so the folder's name can be turned back.
+
+    Returns
+    -------
+    Path
+    """
+    return own_folder() / "hub" / repository.replace("/", "--")
+
+
+def read_origin(folder: Path) -> Origin | None:
+    """Return where a model folder was pulled from; None if it was not, or nobody knows."""
+    path = folder / ORIGIN
+    try:
+        if path.stat().st_size > MAX_ORIGIN_BYTES:
+            return None
+        hub = json.loads(path.read_bytes())["hub"]
+        return Origin(str(hub["repository"]), str(hub["revision"]), str(hub["commit"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def list_models() -> list[LibraryEntry]:
     """Return all models that have a name, bundled ones first; a name is listed once.
 
@@ -56,12 +111,17 @@ def list_models() -> list[LibraryEntry]:
     list of LibraryEntry
     """
     found: dict[str, LibraryEntry] = {}
-    places: tuple[tuple[Literal["bundled", "own"], Path], ...] = (("bundled", BUNDLED), ("own", own_folder()))
+    places: tuple[tuple[Source, Path], ...] = (
+        ("bundled", BUNDLED),
+        ("own", own_folder()),
+        ("hub", own_folder() / "hub"),
+    )
     for source, place in places:
         folders = sorted(place.iterdir()) if place.is_dir() else []
         for folder in folders:
             if is_bundle(folder) and not folder.name.startswith("."):
-                found.setdefault(folder.name, LibraryEntry(folder.name, folder, source))
+                name = folder.name.replace("--", "/", 1) if source == "hub" else folder.name
+                found.setdefault(name, LibraryEntry(name, folder, source))
     return list(found.values())
 
 
@@ -71,7 +131,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     name : str or path-like
-        The name of a bundled or own model, or the path of a model folder (or of the card in it).
+        The name of a bundled or own model, a repository that was pulled (``OWNER/NAME``, with
+        ``@revision`` only if it was pulled at that one), or the path of a model folder (or of its card).
 
     Returns
     -------
@@ -82,8 +143,11 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     ModelError
         If there is no such model; names those that there are.
     """
+    plain, _, revision = os.fspath(name).partition("@")
     for entry in list_models():
-        if entry.name == os.fspath(name):
+        if entry.name == os.fspath(name) or (entry.source == "hub" and entry.name == plain):
+            if revision:
+                _refuse_other_revision(entry, revision)
             return entry.path
     path = Path(name)
     if path.name == "card.json" and path.is_file():
@@ -92,6 +156,28 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         return path
     names = ", ".join(entry.name for entry in list_models()) or "none"
     what = "is no model folder (it has no card.json)" if path.exists() else "is no model"
-    raise ModelError(
-        f"{one_line(name)} {what}", advice=f"Models with a name: {names}; or give a model folder."
+    pull = (
+        f" If it is on the Hub: specimen-seg models pull {one_line(name)}" if _like_repository(name) else ""
     )
+    raise ModelError(
+        f"{one_line(name)} {what}", advice=f"Models with a name: {names}; or give a model folder.{pull}"
+    )
+
+
+def _refuse_other_revision(entry: LibraryEntry, wanted: str) -> None:
+    origin = read_origin(entry.path)
+    if origin is not None and (wanted == origin.revision or _is_commit(wanted, origin.commit)):
+        return
+    have = "" if origin is None else f" (it was pulled at {one_line(origin.revision, 40)})"
+    raise ModelError(
+        f"{entry.name} is not here at {one_line(wanted, 60)}{have}",
+        advice=f"Run: specimen-seg models pull {entry.name}@{one_line(wanted, 60)}",
+    )
+
+
+def _is_commit(wanted: str, commit: str) -> bool:
+    return len(wanted) >= 7 and commit.startswith(wanted)
+
+
+def _like_repository(name: str | os.PathLike[str]) -> bool:
+    return isinstance(name, str) and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) is not None

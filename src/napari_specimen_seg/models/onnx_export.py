@@ -15,7 +15,7 @@ from ..core.progress import Progress, Report, silent
 from .card import ModelCard, OnnxNetwork
 from .network import stride_of_card
 from .onnx_files import require_onnx
-from .onnx_import import CARD_KEY
+from .onnx_read import CARD_KEY
 
 if TYPE_CHECKING:
     import torch

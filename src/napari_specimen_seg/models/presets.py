@@ -151,7 +151,8 @@ def _geometry(text: str) -> Geometry:
             return FixedResize(height=height, width=width)
         if height != width:
             raise ModelError(f"{kind} are square: {text!r} has two sides")
-        return Tiles(size=height) if kind == "tiles" else PadToSquare(size=height)
+        tiles = Tiles(size=height, halo=min(Tiles().halo, height // 4))
+        return tiles if kind == "tiles" else PadToSquare(size=height)
     except ValidationError as error:
         raise ModelError(f"geometry {text!r}: {validation_line(error)}") from error
 
