@@ -150,3 +150,13 @@ def test_the_fingerprint_covers_every_field():
         )
     )
     assert again.fingerprint() == again.card_sha256
+
+
+def test_a_card_of_an_older_version_with_fewer_fields_is_still_the_same_card(folder):
+    content = json.loads((folder / "card.json").read_text())
+    del content["description"], content["card_sha256"]
+    from napari_specimen_seg.models.card import checksum
+
+    content["card_sha256"] = checksum(content)
+    (folder / "card.json").write_text(json.dumps(content))
+    assert read_card(folder).description == ""

@@ -253,7 +253,7 @@ class Preprocessing(_Stored):
         """
         if 0 in plane.shape:
             raise ImageError(f"{name}: the picture is empty (shape {plane.shape})")
-        if isinstance(self.channels, str) and plane.ndim == 3 and plane.shape[-1] in (2, 4):
+        if isinstance(self.channels, str) and plane.ndim == 3 and plane.shape[-1] == 4:
             plane = _on_white(plane)  # transparency is no brightness: it must not move the percentiles
         lowest, highest = _extremes(plane, name)
         if lowest == highest:
@@ -329,8 +329,8 @@ class Preprocessing(_Stored):
             if have != want:
                 raise ImageError(f"{name}: the picture has {have} channels, the model takes {want}")
             return piece
-        if have in (2, 4):  # grey or colour with transparency
-            piece, have = _on_white(piece), have - 1
+        if have == 4:  # colour with transparency
+            piece, have = _on_white(piece), 3
         if have not in (1, 3):
             raise ImageError(
                 f"{name}: the picture has {have} channels, the model takes {self.channels}",

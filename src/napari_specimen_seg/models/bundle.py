@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from ..core.errors import ModelError, WriteError, one_line, validation_line
 from ..core.files.atomic import atomic
-from .card import ModelCard
+from .card import ModelCard, checksum
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +97,7 @@ def card_from(content: bytes, path: Path) -> ModelCard:
         card = ModelCard.model_validate(data)
     except ValidationError as error:
         raise ModelError(f"the card is not valid: {validation_line(error)}", path=path) from error
-    if card.card_sha256 != card.fingerprint():
+    if card.card_sha256 != checksum(data):
         raise ModelError(
             "the card was altered after the model was saved (checksum differs)",
             path=path,

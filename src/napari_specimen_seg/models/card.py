@@ -235,10 +235,29 @@ class ModelCard(_Stored):
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the card's content (which names the weights' own) as a hex string."""
-        content = self.model_dump(mode="json", exclude={"card_sha256"})
-        text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode("ascii")).hexdigest()
+        return checksum(json.loads(self.model_dump_json()))
 
     def sealed(self) -> ModelCard:
         """Return a copy whose `card_sha256` is right."""
         return self.model_copy(update={"card_sha256": self.fingerprint()})
+
+
+def checksum(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of a card as it stands in its file, without the checksum itself.
+
+    Of the file's content and not of the card made from it: a later version of this program knows more
+    fields, and an old card must still be the same card.
+
+    Parameters
+    ----------
+    content : dict
+        The parsed JSON.
+
+    Returns
+    -------
+    str
+        Hexadecimal; the order of keys and the spacing do not count.
+    """
+    rest = {key: value for key, value in content.items() if key != "card_sha256"}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

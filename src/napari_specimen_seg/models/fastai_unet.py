@@ -41,7 +41,13 @@ class ConvUnit(nn.Module):
     """
 
     def __init__(
-        self, inside: int, outside: int, size: int = 3, norm: Norm = "none", active: bool = True, bias: bool = True
+        self,
+        inside: int,
+        outside: int,
+        size: int = 3,
+        norm: Norm = "none",
+        active: bool = True,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inside, outside, size, padding=size // 2, bias=bias)

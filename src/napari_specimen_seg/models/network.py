@@ -65,7 +65,9 @@ def build_network(card: ModelCard) -> torch.nn.Module:
         If the architecture, the encoder or an option is not known to the installed libraries.
     """
     _check_encoder(card)
-    arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in card.options.items()}
+    arguments = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in card.options.items()
+    }
     try:
         with warnings.catch_warnings():  # encoders that have a newer name still have their own weights
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -107,9 +109,9 @@ def _activation(card: ModelCard) -> str | Callable[[], torch.nn.Module] | None:
     """Return what the libraries call an activation, over channels and without being asked which axis."""
     from torch import nn
 
-    return {"softmax": "softmax2d", "logsoftmax": partial(nn.LogSoftmax, dim=1)}.get(
-        card.activation or "", card.activation
-    )
+    if card.activation == "logsoftmax":
+        return partial(nn.LogSoftmax, dim=1)
+    return "softmax2d" if card.activation == "softmax" else card.activation
 
 
 def is_in_library(card: ModelCard) -> bool:

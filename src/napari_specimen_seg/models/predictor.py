@@ -170,6 +170,14 @@ class Predictor:
             raise ModelError(f"{self.card.name} picks the likeliest class: a threshold does not apply to it")
         if 0 in image.data.shape:
             raise ImageError(f"{image.name}: the picture is empty (shape {image.data.shape})")
+        wanted = self.card.preprocessing.channels
+        if isinstance(wanted, str) and image.channels > 1 and not image.is_color:
+            names = ", ".join(image.channel_names) or f"{image.channels} of them"
+            raise ImageError(
+                f"{image.name}: the picture has channels of its own ({names}), "
+                f"{self.card.name} takes {wanted}",
+                advice="Save the channel to segment as a picture of its own.",
+            )
         if settings.tile is not None and self.card.onnx is not None and self.card.onnx.height is not None:
             raise ModelError(f"{self.card.name} takes one size only: a tile size does not apply to it")
 

@@ -107,7 +107,10 @@ def _alike(known: Any, value: Any) -> bool:
     if isinstance(known, tuple) and isinstance(value, tuple):
         return len(known) == len(value)
     kinds: tuple[type | tuple[type, ...], ...] = ((int, float), str, tuple, type(None))
-    return any(isinstance(known, kind) and isinstance(value, kind) for kind in kinds) or None in (known, value)
+    return any(isinstance(known, kind) and isinstance(value, kind) for kind in kinds) or None in (
+        known,
+        value,
+    )
 
 
 def _whole(values: tuple[int | float, ...]) -> tuple[int, int, int, int]:
