@@ -127,7 +127,7 @@ def test_the_manifest_at_the_top_leads_into_the_package() -> None:
 
 def test_the_package_ships_only_what_it_needs() -> None:
     files = [p for p in PACKAGE.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    allowed = {".py", ".pyc", ".yaml", ".svg", ".json", ".safetensors", ".md"}
+    allowed = {".py", ".pyc", ".yaml", ".svg", ".json", ".safetensors", ".md", ".jinja"}
 
     assert [p for p in files if p.suffix not in allowed and p.name != "py.typed"] == []
 
