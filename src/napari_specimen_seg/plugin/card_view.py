@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -22,8 +23,8 @@ class CardView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._card: ModelCard | None = None
         self.legend = Legend()
-        self.legend.setEnabled(True)
         self.text = QLabel()
         self.text.setTextFormat(Qt.TextFormat.RichText)
         self.text.setWordWrap(True)
@@ -46,10 +47,20 @@ class CardView(QWidget):
         for made in self.legend.buttons.values():
             made.setToolTip("")
             made.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)  # to read, not to click
-        palette = self.text.palette()  # Qt's own link blue cannot be read on a dark theme
-        palette.setColor(QPalette.ColorRole.Link, palette.color(QPalette.ColorRole.WindowText))
-        self.text.setPalette(palette)
-        self.text.setText(card_html(card))
+        self._card = card
+        self._write()
+
+    def changeEvent(self, event: Any) -> None:
+        """Write the links in the colour of another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self._card is not None:
+            self._write()
+
+    def _write(self) -> None:
+        # Qt's own link blue cannot be read on a dark theme, and style sheets have no word for links.
+        color = self.text.palette().color(QPalette.ColorRole.WindowText).name()
+        if self._card is not None:
+            self.text.setText(card_html(self._card, link_color=color))
 
 
 def summary(card: ModelCard) -> str:
@@ -76,12 +87,14 @@ def summary(card: ModelCard) -> str:
     return " · ".join(parts)
 
 
-def card_html(card: ModelCard) -> str:
+def card_html(card: ModelCard, *, link_color: str = "inherit") -> str:
     """Return the card as rich text; everything in it is escaped, only web links can be clicked.
 
     Parameters
     ----------
     card : ModelCard
+    link_color : str
+        Of links, as HTML has it.
 
     Returns
     -------
@@ -94,7 +107,7 @@ def card_html(card: ModelCard) -> str:
         "Scores": "<br>".join(_scores(split, scores) for split, scores in card.scores.items()),
         "Notes": escape(training.notes),
         "Licence": escape(card.license or "not stated"),
-        "Data by": "<br>".join(_attribution(entry) for entry in training.attribution),
+        "Data by": "<br>".join(_attribution(entry, link_color) for entry in training.attribution),
         "Version": escape(f"{card.version} · {card.architecture}, {card.encoder}"),
     }
     return "".join(
@@ -111,9 +124,9 @@ def _pretty(name: str) -> str:
     return one_line(name, 40).replace("iou", "IoU").replace("dice", "Dice").replace("f1", "F1")
 
 
-def _attribution(entry: Attribution) -> str:
+def _attribution(entry: Attribution, link_color: str) -> str:
     link = f"https://doi.org/{entry.doi}" if entry.doi else entry.url
     title = escape(entry.title)
     if link.startswith("https://"):
-        title = f'<a href="{escape(link, quote=True)}">{title}</a>'
+        title = f'<a href="{escape(link, quote=True)}" style="color: {link_color}">{title}</a>'
     return title + (f" ({escape(entry.license)})" if entry.license else "")

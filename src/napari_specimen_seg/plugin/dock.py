@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 PLUGIN = "napari-specimen-seg"
 """The name in the manifest."""
 
-MIN_WIDTH, WIDTH = 300, 360
+MIN_WIDTH, WIDTH = 316, 360
+"""Pixels; at the least width everything is still there beside the scroll bar."""
 
 _Dock = TypeVar("_Dock", bound="Dock")
 

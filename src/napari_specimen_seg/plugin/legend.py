@@ -75,6 +75,7 @@ class Legend(QWidget):
     def _button(self, item: LabelClass) -> QPushButton:
         made = QPushButton(swatch(item.color), one_line(item.name, 28).replace("&", "&&"))
         made.setCheckable(True)
+        made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         made.setToolTip(f"{one_line(item.name)} (value {item.id}). Click to paint with it.")
         made.clicked.connect(lambda *_, chosen=item.id: self._on_clicked(chosen))
         return made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.classes import ClassMap, default_color
+from ..core.classes import ClassMap
 from ..core.errors import SpecimenWarning
 from ..core.image import SpecimenLabels
 from ..core.measurements import Per
@@ -84,10 +84,9 @@ class Measured:
         return self.labels.class_map
 
     def colors(self) -> list[str]:
-        """Return the class colour of every row."""
+        """Return the class colour of every row; empty where a row has no class."""
         known = {} if self.classes is None else {item.name: item.color for item in self.classes}
-        names, ids = self.frame["class_name"].tolist(), self.frame["index"].tolist()
-        return [known.get(name) or default_color(int(at)) for name, at in zip(names, ids, strict=True)]
+        return [known.get(name, "") for name in self.frame["class_name"].tolist()]
 
     def class_id(self, row: int) -> int | None:
         """Return the class of a row, or None where it has none that the map knows."""

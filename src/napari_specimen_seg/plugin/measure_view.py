@@ -20,7 +20,7 @@ from .table import FrameTable
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-MOST_ROWS = 12
+MOST_ROWS = 10
 """So many rows are on screen at once; further ones scroll."""
 
 

@@ -28,7 +28,7 @@ class Bars:
     Parameters
     ----------
     names, colors : sequence of str
-        Of each bar, topmost first.
+        Of each bar, topmost first; an empty colour stands for one of the theme's.
     values : sequence of float
         Lengths; NaN counts as nothing.
     title : str
@@ -153,7 +153,12 @@ class BarPlot(QWidget):
         values = np.nan_to_num(np.asarray(bars.values, np.float64), nan=0.0)
         self.canvas.addItem(
             pg.BarGraphItem(
-                x0=0, y=np.arange(count), width=values, height=0.7, brushes=list(bars.colors), pen=None
+                x0=0,
+                y=np.arange(count),
+                width=values,
+                height=0.7,
+                brushes=self._brushes(bars.colors),
+                pen=None,
             )
         )
         self.canvas.getPlotItem().invertY(True)
@@ -173,7 +178,14 @@ class BarPlot(QWidget):
         below = np.zeros(len(edges) - 1)
         for color, counts in self._bins.counts.items():
             self.canvas.addItem(
-                pg.BarGraphItem(x0=edges[:-1], x1=edges[1:], y0=below, height=counts, brush=color, pen=None)
+                pg.BarGraphItem(
+                    x0=edges[:-1],
+                    x1=edges[1:],
+                    y0=below,
+                    height=counts,
+                    brush=self._brushes([color])[0],
+                    pen=None,
+                )
             )
             below = below + counts
         self.canvas.getPlotItem().invertY(False)
@@ -196,6 +208,13 @@ class BarPlot(QWidget):
         canvas.scene().sigMouseClicked.connect(self._on_click)
         self._box.addWidget(canvas)
         return canvas
+
+    def _brushes(self, colors: Sequence[str]) -> list[str]:
+        """Return colours to fill with; the theme's where a row has no class."""
+        from napari.utils.theme import get_theme
+
+        plain = get_theme(self._viewer.theme).current.as_hex()
+        return [color or plain for color in colors]
 
     def _apply_theme(self) -> None:
         from napari.utils.theme import get_theme

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..batch import FileResult
 
-HINT = "Choose a picture and a model, then press Segment."
+HINT = "Choose a model, then press Segment."
 
 
 class SegmentDock(Dock):

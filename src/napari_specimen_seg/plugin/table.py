@@ -69,13 +69,13 @@ class FrameModel(QAbstractTableModel):
         titles : mapping
             Headings by column name.
         colors : sequence of str
-            The class colour of each row.
+            The class colour of each row; empty where it has none.
         """
         self.beginResetModel()
         self._columns = list(columns)
         self._values = [frame[name].tolist() for name in columns]
         self._titles = titles
-        icons = {color: swatch(color) for color in set(colors)}
+        icons = {color: swatch(color) if color else None for color in set(colors)}
         self._swatches = [icons[color] for color in colors]
         self.endResetModel()
 
@@ -168,11 +168,17 @@ class FrameTable(QTableView):
             self.frame_model.show(frame, columns, titles, colors)
             if not same:
                 self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-                self.resizeColumnsToContents()
-                for column in range(self.frame_model.columnCount()):
-                    self.setColumnWidth(column, min(self.columnWidth(column), MOST_WIDTH))
+                self._fit_columns()
         finally:
             self._silent = False
+
+    def _fit_columns(self) -> None:
+        """Make columns as narrow as they can be: Qt's own way leaves room for an arrow in each."""
+        metrics = self.horizontalHeader().fontMetrics()
+        for column in range(self.frame_model.columnCount()):
+            title = self.frame_model.headerData(column, Qt.Orientation.Horizontal)
+            width = max(metrics.horizontalAdvance(title) + 12, self.sizeHintForColumn(column) + 4)
+            self.setColumnWidth(column, min(width, MOST_WIDTH))
 
     def select_row(self, row: int | None) -> None:
         """Select a row of the frame without telling anybody."""
