@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -61,6 +61,18 @@ class SpecimenError(Exception):
         """Return the one line that is shown."""
         where = "" if self.path is None else f"{one_line(self.path)}: "
         return f"{where}{self.cause}" + (f". {self.advice}" if self.advice else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let errors travel between processes, which the keyword arguments prevent otherwise."""
+        return _made_again, (type(self), self.cause, self.path, self.advice)
+
+
+def _made_again(
+    kind: type[SpecimenError], cause: str, path: Path | None, advice: str | None
+) -> SpecimenError:
+    error = kind.__new__(kind)
+    SpecimenError.__init__(error, cause, path=path, advice=advice)
+    return error
 
 
 class ReadError(SpecimenError):
