@@ -1,6 +1,7 @@
 """Models that are timed in processes of their own, and the command that compares them."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -81,6 +82,13 @@ def test_what_goes_wrong_in_the_process_is_told_here(folder, case, tmp_path):
             source.answer(case, GRAY, silent)
     finally:
         source.close()
+
+
+def test_errors_travel_between_processes():
+    for error in (ModelError("altered", path="m", advice="Get it anew."), CancelledError()):
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301
+        assert type(again) is type(error)
+        assert str(again) == str(error)
 
 
 def test_a_process_that_dies_is_one_line_and_the_next_picture_gets_a_new_one(folder, case):

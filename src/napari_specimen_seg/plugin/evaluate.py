@@ -80,7 +80,7 @@ class EvaluateDock(Dock):
         inner.addWidget(self.second)
         toggle, content = fold("More", more)
         self.body.addWidget(self.data)
-        self.body.addLayout(row(heading("Evaluate"), self.competitors, stretch=1))
+        self.body.addLayout(row(heading("Models"), self.competitors, stretch=1))
         for part in (toggle, content, self.go, self.status, self.tabs):
             self.body.addWidget(part)
         self.body.addLayout(row(self.save, self.open, self.reproduce.toggle))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 KEY = "specimen_seg_evaluation"
 """Where the metadata of a layer hold the checksum that it had when it was made here."""
 
+MOST_ZOOM = 6
+"""How much closer than the whole picture the camera goes."""
+
 _TAKEN = ClassMap(
     classes=(
         LabelClass(id=0, name="other pixels", color="#000000"),
@@ -108,8 +111,8 @@ class Showcase:
         for layer in [each for each in self._shown if each.name.startswith("taken: ")]:
             self._drop(layer)
         for layer in self._shown:
-            layer.visible = "wrong in" not in layer.name
-        layer = self._add_labels(marks, f"taken: {title}", _TAKEN, self._placement(), opacity=1.0)
+            layer.visible = KEY not in layer.metadata  # the picture and the marks alone
+        layer = self._add_labels(marks, f"taken: {title}", _TAKEN, self._placement(), opacity=0.9)
         self._look_at(layer, marks)
         return layer
 
@@ -165,15 +168,20 @@ class Showcase:
         return None if first is None else _Placed(layer_spacing(first), layer_unit(first))
 
     def _look_at(self, layer: Labels, marks: NDArray[Any]) -> None:
-        """Move the camera to the middle of the largest cluster of marks: their median."""
+        """Move the camera to the middle of the marks, and closer where they fill little of the picture."""
         where = np.argwhere(marks)
         if not len(where):
             return
-        world = layer.data_to_world(np.median(where, axis=0))
+        self._viewer.reset_view()
+        middle = np.median(where, axis=0)
+        world = layer.data_to_world(middle)
         for axis in range(marks.ndim - 2):
             self._viewer.dims.set_point(self._viewer.dims.ndim - marks.ndim + axis, world[axis])
+        low, high = np.percentile(where[:, -2:], [10, 90], axis=0)
+        room = max(float((high - low).max()), 10.0) * 4
         camera = getattr(self._viewer, "scene", self._viewer).camera  # napari 0.9 moved it
         camera.center = (*camera.center[:-2], *world[-2:])
+        camera.zoom *= float(np.clip(max(marks.shape[-2:]) / room, 1, MOST_ZOOM))
 
 
 class _Placed:
