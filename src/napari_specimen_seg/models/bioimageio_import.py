@@ -227,10 +227,12 @@ def _no_usable_weights(description: Mapping[str, Any], path: Path) -> ModelError
     kinds = ", ".join(sorted(one_line(kind, 30) for kind in weights))
     entry = weights.get("pytorch_state_dict")
     architecture = entry.get("architecture") if isinstance(entry, dict) else None
-    own = architecture.get("source") if isinstance(architecture, dict) else architecture
+    if isinstance(architecture, dict):
+        library = f"{architecture.get('import_from')}.{architecture.get('callable')}"
+        architecture = architecture.get("source") or library
     cause = (
-        f"refused: the network is built by code in the package ({one_line(own, 60)}), which is not run"
-        if own
+        f"refused: the network is built by foreign code ({one_line(architecture, 60)}), which is not run"
+        if architecture
         else f"its weights ({kinds}) cannot be used here"
     )
     return ModelError(cause, path=path, advice="Ask its authors for ONNX weights.")
