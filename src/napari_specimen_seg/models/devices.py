@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -109,3 +110,31 @@ def to_device(network: torch.nn.Module, engine: Engine) -> torch.nn.Module:
 
     moved: torch.nn.Module = network.to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
+
+
+def forward_on(network: torch.nn.Module, engine: Engine) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the function that computes a batch with a network that is on the engine's device.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    engine : Engine
+
+    Returns
+    -------
+    callable
+        Takes and gives (N, C, Y, X); the answer is float32, on the device.
+    """
+    import torch
+
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        batch = batch.to(engine.device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            if engine.precision == "fp32":
+                answer: torch.Tensor = network(batch)
+            else:
+                with torch.autocast(engine.device, torch.bfloat16):
+                    answer = network(batch)
+            return answer.float()
+
+    return forward

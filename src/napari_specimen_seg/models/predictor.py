@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ from ..core.progress import Progress, Report, silent
 from ..core.tiling import Layout, Tile, layout, piece
 from .bundle import read_card
 from .card import ModelCard, Softmax
-from .devices import Engine, batch_size, choose_engine, is_out_of_memory, to_device
+from .cores import cores_for, one_core_each
+from .devices import Engine, batch_size, choose_engine, forward_on, is_out_of_memory, to_device
 from .library import find_model
 from .memory import refuse_too_large
 from .settings import PredictSettings
@@ -190,29 +192,15 @@ class Predictor:
 
     def _forward(self, engine: Engine) -> Forward:
         """Return the function that computes a batch, with the network placed on its device."""
-        import torch
-
         if engine.backend == "onnxruntime":
             from .onnx_run import forward_of
 
             return forward_of(self.network, engine)
         if self._placed is None or self._placed[0].device != engine.device:
             self._placed = None  # frees the other device's copy first
-            network = self.network if engine.device == "cpu" else _copy(self.network)
+            network = self.network if engine.device == "cpu" else copy.deepcopy(self.network)
             self._placed = engine, to_device(network, engine)
-        network = self._placed[1]
-
-        def forward(batch: torch.Tensor) -> torch.Tensor:
-            batch = batch.to(engine.device).contiguous(memory_format=torch.channels_last)
-            with torch.inference_mode():
-                if engine.precision == "fp32":
-                    answer: torch.Tensor = network(batch)
-                else:
-                    with torch.autocast(engine.device, torch.bfloat16):
-                        answer = network(batch)
-                return answer.float()
-
-        return forward
+        return forward_on(self._placed[1], engine)
 
     def _predict_planes(
         self,
@@ -268,6 +256,7 @@ class _PlaneJob:
         self.settings = settings
         self.engine = engine
         self.forward = forward
+        self.on_cores = engine.device == "cpu" and engine.backend == "torch"
         self.report = report
         self.watch = Watcher(card)
         self._decide = decide
@@ -331,6 +320,9 @@ class _PlaneJob:
         """Yield tiles and the network's answers in batches; out of memory halves the batch."""
         start = 0
         self.report(Progress("tile", 0, len(plan.tiles)))
+        if self.on_cores and size == 1:
+            yield from self._outputs_of_cores(plan, plane, values)
+            return
         while start < len(plan.tiles):
             tiles = plan.tiles[start : start + size]
             batch = np.stack([self._input(plane, tile, plan, values) for tile in tiles])
@@ -343,6 +335,19 @@ class _PlaneJob:
                 continue
             yield tiles, answer
             start += len(tiles)
+
+    def _outputs_of_cores(
+        self, plan: Layout, plane: NDArray[Any], values: tuple[float, float]
+    ) -> Iterator[tuple[tuple[Tile, ...], torch.Tensor]]:
+        """Yield tiles and the network's answers one by one; several are computed at once."""
+
+        def compute(tile: Tile) -> torch.Tensor:
+            return self.forward(_tensor(self._input(plane, tile, plan, values)[None]))
+
+        channels = max(self.preprocessing.in_channels, self.card.out_channels)
+        count = min(len(plan.tiles), cores_for(plan.height * plan.width, channels))
+        answers = one_core_each(compute, plan.tiles, count)
+        yield from (((tile,), answer) for tile, answer in zip(plan.tiles, answers, strict=True))
 
     def _input(
         self, plane: NDArray[Any], tile: Tile, plan: Layout, values: tuple[float, float]
@@ -365,7 +370,9 @@ class _PlaneJob:
         self.report(Progress("picture", 0, 1))
         height, width = labels.shape
         place = self.preprocessing.placement(height, width)
-        answer = self.forward(_tensor(self.preprocessing.fit(plane, values)[None]))[0]
+        batch = _tensor(self.preprocessing.fit(plane, values)[None])
+        (whole,) = one_core_each(self.forward, [batch], 1) if self.on_cores else [self.forward(batch)]
+        answer = whole[0]
         rows, columns = (
             slice(place.top, place.top + place.height),
             slice(place.left, place.left + place.width),
@@ -391,9 +398,3 @@ def _tensor(batch: NDArray[np.float32]) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(batch)
-
-
-def _copy(network: torch.nn.Module) -> torch.nn.Module:
-    import copy
-
-    return copy.deepcopy(network)
