@@ -56,7 +56,8 @@ class Console:
         self.results.append(result)
         name = one_line(result.path)
         for warning in result.warnings:
-            self.say(f"{name}: warning: {warning}")
+            said = warning.removeprefix(f"{result.path.name}: ").removeprefix(f"{result.path.stem}: ")
+            self.say(f"{name}: warning: {said}")
         if result.status == "failed":
             self.say(f"{name}: {result.message}")
         else:
