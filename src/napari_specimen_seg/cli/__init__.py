@@ -25,7 +25,8 @@ STOPPED = "Stopped. What is finished stays; the same command goes on from there.
 _COMMANDS = {
     "predict": "Segment pictures with a model.",
     "measure": "Measure label files: areas and shapes, as one table.",
-    "models": "List the models, or show what one of them knows.",
+    "models": "List the models, import, pull or share one.",
+    "export": "Write a model for other programs.",
     "train": "Train a model on labelled pictures.",
     "lr-find": "Find a good learning rate.",
     "evaluate": "Score masks or a model on labelled pictures.",

@@ -10,6 +10,7 @@ import click
 from ..core.errors import SpecimenError, one_line
 from . import options
 from .console import print_json
+from .model_files import import_command, pull_command, push_command
 
 if TYPE_CHECKING:
     from ..models.card import ModelCard
@@ -20,6 +21,8 @@ Examples:
   specimen-seg models
   specimen-seg models info beetle-parts
   specimen-seg models info path/to/model-folder --json
+  specimen-seg models import Trained_model_SM.pth -o fish-traits
+  specimen-seg models pull OWNER/NAME
 """
 
 
@@ -27,7 +30,7 @@ Examples:
 @options.as_json
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> int:
-    """List the models that have a name, or show what one of them knows."""
+    """List the models that have a name, show what one of them knows, or bring in another."""
     if context.invoked_subcommand is not None:
         return 0
     from ..models.library import list_models, own_folder
@@ -62,6 +65,10 @@ def info(model: str, as_json: bool) -> int:
     return 0
 
 
+for _more in (import_command, pull_command, push_command):
+    command.add_command(_more)
+
+
 def _row(entry: LibraryEntry) -> dict[str, Any]:
     """Return the line of a model in the list; a damaged one is listed with what is wrong."""
     from ..models.bundle import read_card
@@ -83,12 +90,10 @@ def _summary(card: ModelCard) -> dict[str, Any]:
 
 
 def _size(folder: Path) -> str:
-    from ..models.bundle import WEIGHTS
+    from ..models.bundle import size_of
 
-    try:
-        return f"{(folder / WEIGHTS).stat().st_size / 1e6:.1f} MB"
-    except OSError:
-        return "weights missing"
+    size = size_of(folder)
+    return "weights missing" if size is None else f"{size / 1e6:.1f} MB"
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -180,6 +180,16 @@ def checked(content: bytes, card: ModelCard, path: Path) -> bytes:
     return content
 
 
+def size_of(folder: Path) -> int | None:
+    """Return how large the weights in a model folder are, in bytes; None if there are none."""
+    for name in (WEIGHTS, "model.onnx"):
+        try:
+            return (folder / name).stat().st_size
+        except OSError:
+            continue
+    return None
+
+
 def write_bundle(
     folder: Path,
     card: ModelCard,
