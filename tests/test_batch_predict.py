@@ -255,6 +255,15 @@ def test_a_mask_is_made_again_to_the_same_bytes(tmp_path, model):
     assert bytes_in(tmp_path / "again") == bytes_in(tmp_path / "out")
 
 
+def test_a_model_that_has_a_name_keeps_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPECIMEN_SEG_MODELS", str(tmp_path / "own"))
+    write_model(tmp_path / "own" / "fake")
+    predict([picture(tmp_path / "x.tif")], "fake", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "x.json").read_text("ascii"))["files"]["model"] == "fake"
+    repeat([tmp_path / "out" / "x.json"], tmp_path / "again")
+    assert bytes_in(tmp_path / "again") == bytes_in(tmp_path / "out")
+
+
 def test_pictures_and_model_that_moved_are_found_by_what_they_are(tmp_path, model):
     path = picture(tmp_path / "a" / "x.tif")
     predict([path], model, tmp_path / "out")

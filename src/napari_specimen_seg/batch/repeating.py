@@ -9,11 +9,10 @@ from pathlib import Path
 from ..core.errors import CancelledError, ModelError, ReadError, WriteError, one_line
 from ..core.progress import Report, silent
 from ..core.provenance import sha256_of
-from ..models.library import find_model
 from ..models.predictor import load_model
 from .jobs import PredictJob
 from .predicting import Load, PredictTask, predict_one
-from .record import RunRecord
+from .record import RunRecord, is_name
 from .results import FileResult, failed
 from .workers import run_here
 
@@ -117,15 +116,14 @@ def _find_model(path: Path, record: RunRecord, given: str | Path | None) -> str:
     if given is not None:
         return str(given)
     there = path.parent / record.files.model
+    if is_name(record.files.model):
+        return record.files.model
     if there.is_dir():
         return str(there)
-    try:
-        return str(find_model(record.files.model))
-    except ModelError:
-        raise ModelError(
-            f"the model {one_line(record.model.name)} is not there any more",
-            advice="Say with --model which name or folder it has.",
-        ) from None
+    raise ModelError(
+        f"the model {one_line(record.model.name)} is not there any more",
+        advice="Say with --model which name or folder it has.",
+    )
 
 
 def _different(outputs: Sequence[Path], record: RunRecord) -> list[str]:
