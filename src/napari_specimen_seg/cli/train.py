@@ -26,6 +26,9 @@ Examples:
 Ctrl-C stops and keeps the best model so far; --resume goes on later.
 """
 
+HURRY_SECONDS = 1.2
+"""How long a batch may go on after the wish to stop."""
+
 _SETTINGS = (
     ("--architecture", "network", "architecture", str, "Network: FPN, Unet, UnetPlusPlus, Segformer, …"),
     ("--encoder", "network", "encoder", str, "Encoder: resnet34, tu-hrnet_w32, …"),
@@ -94,7 +97,7 @@ def command(output: Path, resume: bool, progress: str, **given: Any) -> int:
     stop = threading.Event()
     show = _Show(json=progress == "json")
     with _signals_stop(stop):
-        card = run_training(config, output, show, resume=resume, stop=stop)
+        card = run_training(config, output, show, resume=resume, stop=stop, hurry=HURRY_SECONDS)
     return 0 if card is not None else 1
 
 

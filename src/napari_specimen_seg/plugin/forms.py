@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -63,10 +64,11 @@ class Bounds:
             name: getattr(rule, name) for rule in field.metadata for name in _RULES if hasattr(rule, name)
         }
         extra = field.json_schema_extra
+        wanted = extra.get("step", step) if isinstance(extra, dict) else step
+        step = wanted if isinstance(wanted, (int, float)) else step
         low = rules.get("ge", rules["gt"] + step if "gt" in rules else -_FAR)
         high = rules.get("le", rules["lt"] - step if "lt" in rules else _FAR)
-        wanted = extra.get("step", step) if isinstance(extra, dict) else step
-        return cls(low, high, wanted if isinstance(wanted, (int, float)) else step)
+        return cls(low, high, step)
 
 
 def plain_type(annotation: Any) -> tuple[Any, bool]:
@@ -118,7 +120,7 @@ def make_control(field: FieldInfo, *, choices: Iterable[str] | None = None, unse
         return _number(QSpinBox(), field, 1, unset if optional else None)
     if kind is float:
         spin = QDoubleSpinBox()
-        spin.setDecimals(2)
+        spin.setDecimals(max(2, round(-math.log10(Bounds.of(field, 0.01).step))))
         return _number(spin, field, 0.01, unset if optional else None)
     if kind is str:
         line = QLineEdit()

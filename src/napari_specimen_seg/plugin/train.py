@@ -10,6 +10,7 @@ import numpy as np
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLineEdit, QMessageBox, QVBoxLayout, QWidget
 
+from ..core.classes import PRESETS, ClassMap
 from ..core.errors import SpecimenError
 from ..core.progress import Progress
 from ..training.config import LearnSettings, TrainConfig
@@ -46,6 +47,8 @@ class TrainDock(Dock):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, HINT)
         self._shown_picture = ""
+        self._class_map = PRESETS["specimen"]
+        self._epochs = 1
         self._looked: Looked | None = None
         self._make_controls()
         self._arrange()
@@ -71,8 +74,7 @@ class TrainDock(Dock):
         self.find_rate = button("Find rate", self.find_learning_rate, "Find a good learning rate")
         self.form = SettingsForm(LearnSettings)
         self.form.show_fields(LEARN_FIELDS)
-        self.form.controls["lr"].widget.setDecimals(6)
-        self.form.controls["lr"].widget.setSingleStep(0.0001)
+        self.form.controls["lr"].widget.setSingleStep(1e-4)
         self.go = primary("Train", self.train, "Learn from the pictures")
         self.stop = button("Stop and keep", self.stop_and_keep, "Stop after this batch; keep the best model")
         self.attach = button("Watch a run…", self._ask_attach, "Watch a training that goes on elsewhere")
@@ -85,7 +87,8 @@ class TrainDock(Dock):
 
     def _arrange(self) -> None:
         self.body.addLayout(row(heading("1 Data"), self.data, stretch=1))
-        self.body.addLayout(row(heading("2 Start"), self.start_from, self.recipe, stretch=1))
+        self.body.addLayout(row(heading("2 Start"), self.start_from, stretch=1))
+        self.body.addLayout(row(heading("Recipe"), self.recipe, stretch=1))
         self.body.addLayout(row(heading("Model"), self.out, self.choose_out, stretch=1))
         self.body.addLayout(row(self.preview, self.find_rate, self.attach, stretch=2))
         more = QWidget()
@@ -266,6 +269,8 @@ class TrainDock(Dock):
         match event["event"]:
             case "started":
                 self._shown_picture = event.get("shown", "")
+                self._class_map = ClassMap.model_validate({"classes": event.get("classes", [])})
+                self.curves.colors = {c.name: c.color for c in self._class_map}
                 self._epochs = event["epochs"]
             case "step":
                 self._show_step(event)
@@ -298,7 +303,7 @@ class TrainDock(Dock):
             labels = np.load(run.folder / "checkpoints" / "shown.npy", allow_pickle=False)
         except (OSError, ValueError):
             return
-        show_overlay(self.viewer, Path(self._shown_picture), labels)
+        show_overlay(self.viewer, Path(self._shown_picture), labels, self._class_map)
 
     def on_end(self, problem: str) -> None:
         """Tidy up after the run's end."""
@@ -377,9 +382,12 @@ class _CloseGuard(QObject):
         return True
 
 
-def show_overlay(viewer: Viewer, picture: Path, labels: np.ndarray[Any, Any]) -> Labels | None:
+def show_overlay(
+    viewer: Viewer, picture: Path, labels: np.ndarray[Any, Any], class_map: ClassMap
+) -> Labels | None:
     """Show labels over the validation picture, which is opened once."""
     from ..core.files import read_image
+    from .layers import class_colormap
 
     name = f"{picture.stem} (validation)"
     if name not in viewer.layers:
@@ -395,4 +403,10 @@ def show_overlay(viewer: Viewer, picture: Path, labels: np.ndarray[Any, Any]) ->
         viewer.layers[overlay].data = labels
         return viewer.layers[overlay]
     layer = viewer.layers[name]
-    return viewer.add_labels(labels, name=overlay, scale=layer.scale[:2], translate=layer.translate[:2])
+    return viewer.add_labels(
+        labels,
+        name=overlay,
+        scale=layer.scale[:2],
+        translate=layer.translate[:2],
+        colormap=class_colormap(class_map),
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,10 @@ class Keeper:
     config: TrainConfig
     resume: bool = False
     history: list[EpochEnded] = field(default_factory=list)
+    finishing: threading.Event = field(default_factory=threading.Event)
+    """Set as soon as the model is being put together; whoever comes second leaves it alone."""
+    writing: Any = field(default_factory=threading.RLock)
+    """Held while weights and history change, so that both always belong together."""
 
     def __post_init__(self) -> None:
         unfinished = (self.folder / SETTINGS).is_file()
@@ -97,9 +102,10 @@ class Keeper:
         newest, previous = self.checkpoints / "last.ckpt", self.checkpoints / "previous.ckpt"
         draft = self.checkpoints / "draft.ckpt"
         trainer.save_checkpoint(draft)
-        if newest.exists():
-            newest.replace(previous)
-        draft.replace(newest)
+        with self.writing:
+            if newest.exists():
+                newest.replace(previous)
+            draft.replace(newest)
 
     # -- what people look at -------------------------------------------------------------------------
 
@@ -126,7 +132,7 @@ class Keeper:
         from safetensors.torch import save_file
 
         weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        with atomic(self.checkpoints / "best.safetensors", overwrite=True) as path:
+        with self.writing, atomic(self.checkpoints / "best.safetensors", overwrite=True) as path:
             save_file(weights, path)
 
     def show(self, labels: NDArray[Any] | None) -> None:
@@ -150,7 +156,9 @@ class Keeper:
         from ..models.bundle import write_beside
         from .plots import plot_history
 
-        best = self.best
+        self.finishing.set()
+        with self.writing:
+            best = self.best
         if best is None:
             tell(Noted("stopped before the first epoch was over: there is no model to keep"))
             return None

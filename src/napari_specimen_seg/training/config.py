@@ -158,8 +158,13 @@ class LearnSettings(_Settings):
         Field(title="Class weights", description="Balanced: rare classes count more (square-root rule)."),
     ] = "none"
     optimizer: Annotated[Literal["adam", "adamw", "sgd"], Field(title="Optimiser")] = "adamw"
-    lr: Annotated[float, Field(gt=0, le=10, title="Learning rate")] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0, le=1, title="Weight decay")] = 0.01
+    lr: Annotated[
+        float,
+        Field(gt=0, le=10, title="Learning rate", json_schema_extra={"step": 1e-6}),
+    ] = 1e-3
+    weight_decay: Annotated[
+        float, Field(ge=0, le=1, title="Weight decay", json_schema_extra={"step": 0.001})
+    ] = 0.01
     schedule: Annotated[Literal["one_cycle", "cosine", "plateau", "constant"], Field(title="Schedule")] = (
         "one_cycle"
     )
@@ -189,7 +194,12 @@ class LearnSettings(_Settings):
         Literal["auto", "fp32", "mixed"],
         Field(title="Precision", description="Mixed is faster where the device has it."),
     ] = "auto"
-    ema: Annotated[float, Field(ge=0, lt=1, title="Weight averaging", description="0 is off.")] = 0.0
+    ema: Annotated[
+        float,
+        Field(
+            ge=0, lt=1, title="Weight averaging", description="0 is off.", json_schema_extra={"step": 0.001}
+        ),
+    ] = 0.0
     patience: Annotated[
         int, Field(ge=0, title="Patience", description="Stop after so many epochs without gain; 0: never.")
     ] = 0

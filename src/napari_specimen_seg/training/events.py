@@ -28,7 +28,8 @@ class Started(Event):
         Numbers of pictures.
     epochs, steps : int
         Epochs in all, steps an epoch.
-    classes : tuple of str
+    classes : tuple of dict
+        Id, name and color of each.
     device, precision : str
     shown : str
         The validation picture whose prediction is shown after every epoch.
@@ -39,7 +40,7 @@ class Started(Event):
     validate: int
     epochs: int
     steps: int
-    classes: tuple[str, ...]
+    classes: tuple[dict[str, Any], ...]
     device: str
     precision: str
     shown: str = ""

@@ -145,9 +145,10 @@ class Watch(pl.Callback):
         )
         self._losses = []
         self.keeper.show(pl_module.shown)
-        if is_best:
-            self.keeper.keep_best(pl_module.network)
-        self.keeper.record(event)
+        with self.keeper.writing:
+            if is_best:
+                self.keeper.keep_best(pl_module.network)
+            self.keeper.record(event)
         self.tell(event)
         patience = pl_module.config.learn.patience
         best = self.keeper.best

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +89,13 @@ def train(config: TrainConfig, out: str | Path, *, resume: bool = False) -> Iter
 
 
 def run_training(
-    config: TrainConfig, out: Path, tell: Tell, *, resume: bool = False, stop: threading.Event | None = None
+    config: TrainConfig,
+    out: Path,
+    tell: Tell,
+    *,
+    resume: bool = False,
+    stop: threading.Event | None = None,
+    hurry: float | None = None,
 ) -> ModelCard | None:
     """Train in this thread; see `train`.
 
@@ -99,6 +108,9 @@ def run_training(
     resume : bool
     stop : threading.Event, optional
         Set it to stop after the current batch and keep the best model so far.
+    hurry : float, optional
+        For a run that has the process to itself: how many seconds a batch may go on after the wish to
+        stop. Then the best model so far is put together and the process ends, with exit code 0 or 1.
 
     Returns
     -------
@@ -112,12 +124,18 @@ def run_training(
         live.write(event)
         tell(event)
 
+    def stopping() -> bool:
+        return bool(stop and stop.is_set()) or live.stop_file.exists()
+
     live.begin()
     try:
         job = prepare(config, tell_all, out.name)
+        if hurry is not None:
+            leave = partial(_leave, keeper, job, tell_all, live)
+            threading.Thread(target=_hurry, args=(stopping, hurry, keeper, leave), daemon=True).start()
         while True:
             try:
-                job.fit(keeper, tell_all, lambda: bool(stop and stop.is_set()) or live.stop_file.exists())
+                job.fit(keeper, tell_all, stopping)
                 break
             except RuntimeError as error:
                 job = job.with_half_the_batch(error, tell_all)
@@ -127,6 +145,21 @@ def run_training(
         raise
     finally:
         live.end()
+
+
+def _hurry(stopping: Callable[[], bool], patience: float, keeper: Keeper, leave: Callable[[], None]) -> None:
+    """Wait for the wish to stop; if the loop does not end in time, end without it."""
+    while not stopping():
+        time.sleep(0.1)
+    if not keeper.finishing.wait(patience):
+        leave()
+
+
+def _leave(keeper: Keeper, job: Job, tell: Tell, live: LiveRun) -> None:
+    """Put the best model together from the disk and end the process, whatever the loop computes."""
+    card = keeper.finish(job.card, tell)
+    live.end()
+    os._exit(0 if card is not None else 1)
 
 
 def _nobody(event: Event) -> None:
@@ -212,7 +245,7 @@ class Job:
                 validate=len(self.validation),
                 epochs=trainer.max_epochs or 0,
                 steps=len(Batches(task.samples, self.config, 0, 0, 1)),
-                classes=tuple(c.name for c in self.card.class_map),
+                classes=tuple(c.model_dump() for c in self.card.class_map),
                 device=trainer.accelerator.__class__.__name__.removesuffix("Accelerator").lower(),
                 precision=str(trainer.precision),
                 shown=str(self.validation[0][0].source or ""),
