@@ -8,11 +8,12 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from ..core.errors import SpecimenError
-from ..models.bundle import read_card
+from ..models.bundle import is_bundle, read_card
 from ..models.card import ModelCard
 from ..models.library import find_model, list_models
 from .card_view import CardView, summary
 from .dock import quiet, row, slim
+from .library_events import library_events
 
 CHOOSE = "Choose folder…"
 
@@ -58,6 +59,7 @@ class ModelPicker(QWidget):
         for entry in list_models():
             self._add(entry.name, entry.path)
         self._finish_list()
+        library_events().changed.connect(self.refresh)
 
     @property
     def path(self) -> Path | None:
@@ -71,10 +73,7 @@ class ModelPicker(QWidget):
         path = self.path
         if path is None:
             return ""
-        try:
-            return path.name if find_model(path.name) == path else str(path)
-        except SpecimenError:
-            return str(path)
+        return next((entry.name for entry in list_models() if entry.path == path), str(path))
 
     def choose(self, model: str | Path) -> bool:
         """Choose a model by name or folder.
@@ -103,6 +102,24 @@ class ModelPicker(QWidget):
         self._show()
         return True
 
+    def refresh(self) -> None:
+        """Read the list of models anew; the chosen one stays chosen if it is still there."""
+        before, listed = self.path, {entry.path: entry.name for entry in list_models()}
+        kept = [path for path in self._paths if path not in listed and is_bundle(path)]
+        with QSignalBlocker(self.combo):
+            self.combo.clear()
+            self._paths = []
+            for path, name in (*listed.items(), *((path, path.name) for path in kept)):
+                self._add(name, path)
+            self.combo.addItem(CHOOSE)
+            self.combo.setCurrentIndex(self._paths.index(before) if before in self._paths else 0)
+        if not self._paths:
+            self._show_none()
+            self.model_changed.emit()
+        elif before not in self._paths:  # or settings made for the chosen model would be lost
+            self._show()
+        self._last = self.combo.currentIndex()
+
     def _add(self, name: str, path: Path) -> None:
         self._paths.append(path)
         self.combo.addItem(name)
@@ -113,9 +130,13 @@ class ModelPicker(QWidget):
         if self._paths:
             self._show()
         else:
-            self.combo.setCurrentIndex(-1)
-            self.combo.setPlaceholderText("no model yet")
-            self.about.setText("No model is installed. Choose a model folder.")
+            self._show_none()
+
+    def _show_none(self) -> None:
+        self.card, self.problem = None, None
+        self.combo.setCurrentIndex(-1)
+        self.combo.setPlaceholderText("no model yet")
+        self.about.setText("No model is installed. Choose a model folder.")
 
     def _on_activated(self, index: int) -> None:
         if index < len(self._paths):

@@ -1,0 +1,97 @@
+"""What an importer asks, as a form: one line for each question, with the likely answers to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
+
+from ..models.importing import ImportOptions, Question
+from .dock import button, primary, quiet, row, slim
+
+HELP = {
+    "classes": "background, leaf, stem",
+    "name": "letters, digits, spaces and . _ -",
+    "license": "optional, such as CC-BY-4.0",
+}
+"""What an empty line says."""
+
+ALWAYS = (Question("name", "What shall it be called?"), Question("license", "Its licence"))
+
+
+class QuestionForm(QWidget):
+    """Asks for what a file does not tell.
+
+    Signals
+    -------
+    answered
+        The person pressed Import.
+    dismissed
+        The person pressed Cancel.
+    """
+
+    answered = Signal()
+    dismissed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.fields: dict[str, QComboBox | QLineEdit] = {}
+        self._known: dict[str, str] = {}
+        self._lines = QWidget()
+        self.go = primary("Import", self.answered.emit, "Go on with these answers")
+        self.stop = button("Cancel", self.dismissed.emit, "Import nothing")
+        self._box = QVBoxLayout(self)
+        self._box.setContentsMargins(0, 0, 0, 0)
+        self._box.addWidget(self._lines)
+        self._box.addLayout(row(self.go, self.stop))
+        self.setVisible(False)
+
+    def ask(self, questions: Iterable[Question], known: dict[str, str]) -> None:
+        """Show questions, and those that are always asked.
+
+        Parameters
+        ----------
+        questions : iterable of Question
+        known : dict of str to str
+            Answers so far, by field; they are shown where they are asked for, and kept where not.
+        """
+        self._known = dict(known)
+        asked = {question.field: question for question in (*questions, *ALWAYS)}
+        self.fields = {name: self._field(question) for name, question in asked.items()}
+        lines = QWidget()
+        column = QVBoxLayout(lines)
+        column.setContentsMargins(0, 0, 0, 0)
+        for name, question in asked.items():
+            column.addWidget(quiet(question.text))
+            column.addWidget(self.fields[name])
+        self._box.replaceWidget(self._lines, lines)
+        self._lines.deleteLater()
+        self._lines = lines
+        self.setVisible(True)
+        next(iter(self.fields.values())).setFocus()
+
+    def _field(self, question: Question) -> QComboBox | QLineEdit:
+        value = self._known.get(question.field, "")
+        name = ImportOptions.model_fields[question.field].title or question.field
+        if question.candidates:
+            combo = slim(QComboBox())
+            combo.addItems(list(question.candidates))
+            combo.setEditable(question.field in ("preprocessing", "encoder", "classes"))
+            if value:
+                combo.setCurrentText(value)
+            combo.setAccessibleName(name)
+            return combo
+        line = QLineEdit(value)
+        line.setPlaceholderText(HELP.get(question.field, ""))
+        line.setAccessibleName(name)
+        line.returnPressed.connect(self.answered.emit)
+        return line
+
+    def answers(self) -> dict[str, str]:
+        """Return all answers that are not empty, by field of `ImportOptions`."""
+        shown = {
+            name: (field.currentText() if isinstance(field, QComboBox) else field.text()).strip()
+            for name, field in self.fields.items()
+        }
+        return {name: value for name, value in {**self._known, **shown}.items() if value}
