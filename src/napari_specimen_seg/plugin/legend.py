@@ -59,6 +59,7 @@ class Legend(QWidget):
         self._class_map = class_map
         for old in self.buttons.values():
             self._flow.removeWidget(old)
+            old.hide()  # it is deleted only when Qt gets round to it
             old.deleteLater()
         self.buttons = {}
         for item in class_map.foreground[:MOST] if class_map else ():

@@ -273,7 +273,7 @@ class SegmentDock(Dock):
         )
         put_objects(self.viewer, request.layer, result.prediction, request.plane)
         self.viewer.layers.selection.active = labels
-        self._pace[request.model] = seconds / max(1, request.pixels)
+        self._pace[request.model] = result.seconds / max(1, request.pixels)
         self.status.show_warnings(_done_text(result, seconds), warned)
         self._find_result()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,11 +72,23 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run hands back to the GUI thread."""
+    """What a run hands back to the GUI thread.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    sums : dict
+        Checksums of its labels by plane.
+    found : list of int
+        The class ids that occur.
+    seconds : float
+        Time it took, without reading the model, which the next picture need not wait for.
+    """
 
     prediction: Prediction
     sums: dict[Plane, int]
     found: list[int]
+    seconds: float
 
 
 class Predictors:
@@ -126,12 +139,21 @@ def segment_work(request: Request, predictors: Predictors) -> Callable[[Report],
 
     def work(report: Report) -> Result:
         report(Progress("loading model", 0, 0))
-        prediction = predictors.get(model, sealed).predict(picture, settings, report)
+        began = 0.0
+
+        def timed(progress: Progress) -> None:
+            nonlocal began
+            if not began and not progress.stage.startswith("loading"):
+                began = time.monotonic()
+            report(progress)
+
+        prediction = predictors.get(model, sealed).predict(picture, settings, timed)
+        seconds = time.monotonic() - began if began else 0.0
         report(Progress("showing", 0, 0))
         labels = np.asarray(prediction.labels)
         parts = {plane: labels} if plane is not None else _by_plane(labels)
         found = [int(value) for value in tally(labels)[0] if value != 0]
-        return Result(prediction, {at: checksum(part) for at, part in parts.items()}, found)
+        return Result(prediction, {at: checksum(part) for at, part in parts.items()}, found, seconds)
 
     return work
 
