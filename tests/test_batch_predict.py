@@ -9,6 +9,7 @@ import tifffile
 
 from fake_model import CLASSES, load, write_model
 from napari_specimen_seg.batch import plan_jobs, predict_files, repeat_files
+from napari_specimen_seg.batch.record import RunRecord
 from napari_specimen_seg.core import log
 from napari_specimen_seg.core.errors import CancelledError, DeviceError, ModelError
 from napari_specimen_seg.core.files import read_labels
@@ -262,6 +263,16 @@ def test_a_model_that_has_a_name_keeps_it(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "out" / "x.json").read_text("ascii"))["files"]["model"] == "fake"
     repeat([tmp_path / "out" / "x.json"], tmp_path / "again")
     assert bytes_in(tmp_path / "again") == bytes_in(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("computed_by", "chosen"), [("openvino", "openvino"), ("onnxruntime", "auto")])
+def test_what_computed_then_computes_again(tmp_path, model, computed_by, chosen):
+    predict([picture(tmp_path / "x.tif")], model, tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "x.json").read_text("ascii"))
+    record["engine"] = {"device": "cpu", "backend": computed_by, "precision": "fp32"}
+    (tmp_path / "x.json").write_text(json.dumps(record), encoding="ascii")
+    settings = RunRecord.read(tmp_path / "x.json").settings_then()
+    assert settings == PredictSettings(device="cpu", backend=chosen, precision="fp32")
 
 
 def test_pictures_and_model_that_moved_are_found_by_what_they_are(tmp_path, model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -98,8 +98,14 @@ class RunRecord(_Part):
         return read_provenance_as(path, cls)
 
     def settings_then(self) -> PredictSettings:
-        """Return the settings with what ``auto`` meant then, so that the same happens elsewhere."""
-        return PredictSettings.model_validate(self.settings.model_dump() | self.engine.model_dump())
+        """Return the settings with what ``auto`` meant then, so that the same happens elsewhere.
+
+        Some models bring what computes them along, as onnxruntime; that cannot be chosen and stays as it is.
+        """
+        engine = self.engine.model_dump()
+        if engine["backend"] not in get_args(PredictSettings.model_fields["backend"].annotation):
+            del engine["backend"]
+        return PredictSettings.model_validate(self.settings.model_dump() | engine)
 
     def differences(self, request: RunRequest) -> list[str]:
         """Say in what a request differs from what was done; empty if in nothing."""
