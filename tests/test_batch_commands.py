@@ -5,13 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_specimen_seg.batch import measure_command, predict_command
 from napari_specimen_seg.batch.commands import quoted
-from napari_specimen_seg.cli import measure, predict
+from napari_specimen_seg.cli import measure, predict, program
 from napari_specimen_seg.models.settings import PredictSettings
 
 NAMES = st.text(
@@ -34,7 +35,8 @@ SETTINGS = st.builds(
 def parsed(command, line: str) -> dict:
     words = shlex.split(line)
     assert words[:2] == ["specimen-seg", command.name]
-    return command.make_context(command.name, words[2:]).params
+    parent = click.Context(program, **program.context_settings)
+    return command.make_context(command.name, words[2:], parent=parent).params
 
 
 @given(
