@@ -127,7 +127,25 @@ class OnnxNetwork(_Stored):
     stride: Annotated[int, Field(ge=1, le=1024)] = 32
 
 
-_LATER = frozenset({"onnx", "repairs"})
+Precision = Literal["fp32", "bf16", "int8"]
+
+
+class OpenVinoNetwork(_Stored):
+    """What OpenVINO computes from ``model.xml`` (the network) and ``model.bin`` (its numbers).
+
+    Parameters
+    ----------
+    precision : {"fp32", "bf16", "int8"}
+        Of the numbers inside the network.
+    graph_sha256 : str
+        Of ``model.xml``.
+    """
+
+    precision: Precision
+    graph_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+_LATER = frozenset({"onnx", "openvino", "repairs"})
 """Fields that came after the first version of the format; they are written only where they are used."""
 
 
@@ -148,6 +166,9 @@ class ModelCard(_Stored):
         Further arguments of the architecture, such as ``decoder_channels``.
     onnx : OnnxNetwork, optional
         If given, the folder holds ``model.onnx``; architecture is ``ONNX`` and the encoder empty.
+    openvino : OpenVinoNetwork, optional
+        If given, the folder holds ``model.xml`` and ``model.bin``; architecture and encoder say where the
+        network comes from.
     repairs : tuple of Repair, optional
         Settings of single layers in which the network differs from what the library builds today.
     class_map : ClassMap
@@ -165,7 +186,7 @@ class ModelCard(_Stored):
     license : str
         SPDX name of the weights' licence.
     sha256 : str
-        Of ``model.safetensors`` or ``model.onnx``.
+        Of ``model.safetensors``, ``model.onnx`` or ``model.bin``.
     card_sha256 : str
         Of this card without this field, so that a change to it is noticed too.
     """
@@ -181,6 +202,7 @@ class ModelCard(_Stored):
         Option | Annotated[tuple[Option, ...], Field(max_length=8)] | None,
     ] = {}
     onnx: OnnxNetwork | None = None
+    openvino: OpenVinoNetwork | None = None
     repairs: Annotated[tuple[Repair, ...], Field(max_length=1000)] | None = None
     class_map: ClassMap
     head: Head
@@ -220,6 +242,8 @@ class ModelCard(_Stored):
     @property
     def weights_file(self) -> str:
         """What the weights are called in the model folder."""
+        if self.openvino is not None:
+            return "model.bin"
         return "model.safetensors" if self.onnx is None else "model.onnx"
 
     @property

@@ -20,17 +20,17 @@ class Engine:
     Parameters
     ----------
     device : {"cpu", "cuda", "mps"}
-    backend : {"torch", "onnxruntime"}
-    precision : {"fp32", "bf16"}
+    backend : {"torch", "onnxruntime", "openvino"}
+    precision : {"fp32", "bf16", "int8"}
     """
 
     device: Literal["cpu", "cuda", "mps"]
-    backend: Literal["torch", "onnxruntime"]
-    precision: Literal["fp32", "bf16"]
+    backend: Literal["torch", "onnxruntime", "openvino"]
+    precision: Literal["fp32", "bf16", "int8"]
 
 
 def choose_engine(settings: PredictSettings) -> Engine:
-    """Resolve every ``auto``, and refuse what this machine does not have.
+    """Resolve every ``auto`` for a model that torch computes, and refuse what this machine does not have.
 
     Parameters
     ----------
@@ -47,9 +47,12 @@ def choose_engine(settings: PredictSettings) -> Engine:
     DeviceError
         If the device is absent, or backend and precision do not go together.
     """
-    if settings.backend == "openvino" or settings.precision == "int8":
-        what = "backend openvino" if settings.backend == "openvino" else "precision int8"
-        raise DeviceError(f"{what} is not available in this version", advice="Use torch with fp32 or bf16.")
+    if settings.precision == "int8":
+        raise DeviceError(
+            "int8 is for models that were shrunk to it",
+            advice="Run: specimen-seg export MODEL -o DIR --format openvino --precision int8 "
+            "--calibrate PICTURES, then use DIR as the model.",
+        )
     device = _choose_device(settings.device)
     precision = "fp32" if settings.precision == "auto" else settings.precision
     return Engine(device, "torch", "bf16" if precision == "bf16" else "fp32")

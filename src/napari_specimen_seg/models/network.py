@@ -39,6 +39,10 @@ def load_network(folder: Path, card: ModelCard) -> torch.nn.Module:
         from .onnx_run import load_onnx
 
         return load_onnx(folder, card)
+    if card.openvino is not None:
+        from .openvino_run import load_openvino
+
+        return load_openvino(folder, card)
     from .bundle import read_weights
 
     weights = read_weights(folder, card)

@@ -20,7 +20,8 @@ from ..core.tiling import Layout, Tile, layout, piece
 from .bundle import read_card
 from .card import ModelCard, Softmax
 from .cores import cores_for, one_core_each
-from .devices import Engine, batch_size, choose_engine, forward_on, is_out_of_memory, to_device
+from .devices import Engine, batch_size, forward_on, is_out_of_memory, to_device
+from .engines import engine_for, foreign_forward
 from .library import find_model
 from .memory import refuse_too_large
 from .settings import PredictSettings
@@ -71,6 +72,7 @@ class Predictor:
         self._source = source
         self._network: torch.nn.Module | None = None
         self._placed: tuple[Engine, torch.nn.Module] | None = None
+        self._foreign: tuple[Engine, Forward] | None = None
         self._lock = Lock()
 
     @property
@@ -127,7 +129,7 @@ class Predictor:
         settings = settings or PredictSettings()
         image = SpecimenImage.of(picture)
         self._refuse_unfit(settings, image)
-        engine = self._engine(settings)
+        engine = engine_for(self.card, settings)
         with self._lock:  # one network, one user at a time: docks may ask twice
             report(Progress("loading model", 0, 1))
             forward = self._forward(engine)
@@ -183,19 +185,12 @@ class Predictor:
         if settings.tile is not None and self.card.onnx is not None and self.card.onnx.height is not None:
             raise ModelError(f"{self.card.name} takes one size only: a tile size does not apply to it")
 
-    def _engine(self, settings: PredictSettings) -> Engine:
-        if self.card.onnx is None:
-            return choose_engine(settings)
-        from .onnx_run import choose_onnx_engine
-
-        return choose_onnx_engine(settings)
-
     def _forward(self, engine: Engine) -> Forward:
         """Return the function that computes a batch, with the network placed on its device."""
-        if engine.backend == "onnxruntime":
-            from .onnx_run import forward_of
-
-            return forward_of(self.network, engine)
+        if engine.backend != "torch":
+            if self._foreign is None or self._foreign[0] != engine:
+                self._foreign = engine, foreign_forward(self.network, self.card, engine)
+            return self._foreign[1]
         if self._placed is None or self._placed[0].device != engine.device:
             self._placed = None  # frees the other device's copy first
             network = self.network if engine.device == "cpu" else copy.deepcopy(self.network)
@@ -256,7 +251,7 @@ class _PlaneJob:
         self.settings = settings
         self.engine = engine
         self.forward = forward
-        self.on_cores = engine.device == "cpu" and engine.backend == "torch"
+        self.on_cores = engine.device == "cpu" and engine.backend != "onnxruntime"
         self.report = report
         self.watch = Watcher(card)
         self._decide = decide
