@@ -173,8 +173,9 @@ class StatusLine(QWidget):
             self._switch(running=True)
             self.cancel.setText("Cancel")
             self.cancel.setEnabled(True)
-        self.bar.setRange(0, max(0, progress.total))
-        self.bar.setValue(progress.done)
+        # a bar of unknown length would move, but has no text
+        self.bar.setRange(0, max(1, progress.total))
+        self.bar.setValue(progress.done if progress.total else 0)
         line = describe(progress, self._left.after(progress, time.monotonic()))
         self.bar.setFormat(line.replace("%", "%%"))
         self.bar.setTextVisible(True)
