@@ -11,6 +11,7 @@ from ..core.errors import SpecimenError, one_line
 from . import options
 from .console import print_json
 from .model_files import import_command, pull_command, push_command
+from .model_inspect import inspect_command
 
 if TYPE_CHECKING:
     from ..models.card import ModelCard
@@ -65,7 +66,7 @@ def info(model: str, as_json: bool) -> int:
     return 0
 
 
-for _more in (import_command, pull_command, push_command):
+for _more in (import_command, inspect_command, pull_command, push_command):
     command.add_command(_more)
 
 

@@ -325,7 +325,7 @@ def readme(card: ModelCard) -> str:
         "## Classes",
         "\n".join(f"- {c.id}: {c.name} ({c.color})" for c in card.class_map),
         "## Trained on",
-        f"{training.data} ({training.pictures} pictures). {training.split}",
+        f"{training.data} ({training.pictures} pictures). {training.split}" if training.pictures else "",
         training.notes,
         "\n".join(
             f"- {a.title}{', ' + a.license if a.license else ''}{', doi ' + a.doi if a.doi else ''}"

@@ -104,7 +104,7 @@ class Shuffle(nn.Module):
 
     def __init__(self, inside: int, outside: int, norm: Norm, blur: bool) -> None:
         super().__init__()
-        self.unit = ConvUnit(inside, 4 * outside, 1, norm)
+        self.unit = ConvUnit(inside, 4 * outside, 1, norm, bias=norm == "none")
         self.blur = blur
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

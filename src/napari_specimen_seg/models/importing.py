@@ -46,6 +46,9 @@ class ImportOptions(BaseModel):
         What the network itself applies to its output.
     preprocessing : str, optional
         A preset's name, or a JSON file with a preprocessing or a card.
+    preset : {"fish-traits", "herbarium", "embryo-gray", "none"}, optional
+        A known kind of model, which says classes and preprocessing. A file that can be nothing else is
+        recognised without it, unless this is ``none``.
     part : str, optional
         Which one, where the file holds several networks, outputs or files.
     license : str, optional
@@ -76,6 +79,10 @@ class ImportOptions(BaseModel):
     preprocessing: Annotated[
         str | None,
         Field(title="Preprocessing", description="How pictures are scaled: a preset or a JSON file."),
+    ] = None
+    preset: Annotated[
+        Literal["fish-traits", "herbarium", "embryo-gray", "none"] | None,
+        Field(title="Preset", description="A known kind of model: says its classes and preprocessing."),
     ] = None
     part: Annotated[
         str | None, Field(title="Part", description="Which one, where the file holds several.")
