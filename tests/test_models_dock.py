@@ -7,7 +7,7 @@ import pytest
 import torch
 from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QMessageBox
 
 from dock_helpers import finish, until
 from test_models import card as make_card
@@ -70,8 +70,8 @@ def fill(dock, **answers):
 
 def test_the_list_tells_source_classes_score_size_and_licence(dock):
     assert texts(dock) == [
-        "beetle · came with the plugin\n1 class · 0 MB · licence not stated",
-        "leaf · yours\n1 class · mean IoU 0.81 · 0 MB · MIT",
+        "beetle · came with the plugin\n1 class · 0.1 MB · licence not stated",
+        "leaf · yours\n1 class · mean IoU 0.81 · 0.1 MB · MIT",
     ]
 
 
@@ -133,6 +133,21 @@ def test_what_the_file_does_not_tell_is_asked_and_then_it_can_be_used(dock, net,
     green = np.zeros((4, 4, 3), np.uint8)
     green[..., 1] = 99
     assert (load_model("my leaf").predict(green).labels == 1).all()
+
+
+def test_nothing_is_chosen_for_the_person_and_choices_are_explained(dock, net, home, qtbot):
+    dock.import_path(net)
+    finish(qtbot, dock)
+    preprocessing = dock.form.fields["preprocessing"]
+    assert preprocessing.currentText() == ""
+    fill(dock, classes="background, leaf")
+    dock.form.go.click()
+    finish(qtbot, dock)
+    assert "preprocessing" in dock.form.fields
+    assert [path.name for path in home.iterdir()] == ["leaf"]
+    dock.form.fields["preprocessing"].setCurrentText("imagenet:pad=512")
+    labels = [label.text() for label in dock.form.findChildren(QLabel) if label.isVisible()]
+    assert any("padded to a square and resized to 512 x 512 pixels" in text for text in labels)
 
 
 def test_a_wrong_answer_is_told_and_can_be_mended(dock, net, home, qtbot):

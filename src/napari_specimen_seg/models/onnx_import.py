@@ -145,7 +145,7 @@ def _network_size(geometry: Geometry) -> tuple[int, int]:
 
 
 def _notes(read: OnnxRead) -> tuple[str, ...]:
-    network, answer = read.network, read.answer
-    size = f"{network.height} x {network.width}" if network.height else "any size"
-    ends = {"none": "no activation", "classes": "class numbers"}.get(answer.ending, answer.ending)
-    return (f"takes {network.input_type} pictures of {size}, answers with {ends}",)
+    network = read.network
+    if network.height is None:
+        return ("it takes pictures of any size",)
+    return (f"it looks at {network.height} x {network.width} pixels at a time",)

@@ -113,6 +113,34 @@ def preprocessing_of(text: str, channels: int, geometry: Geometry | None = None)
     return made
 
 
+def explained(text: str) -> str:
+    """Say in plain words what a preprocessing preset does; empty if it is none.
+
+    Parameters
+    ----------
+    text : str
+        As `preprocessing_of` takes it.
+
+    Returns
+    -------
+    str
+        Such as ``"0 to 1, then ImageNet's mean and deviation; in tiles of 512 x 512 pixels"``.
+    """
+    name, _, shape = text.partition(":")
+    if name not in SCALINGS:
+        return "stretched to 320 x 800 pixels" if name in RECIPES else ""
+    found = _GEOMETRY.fullmatch(shape)
+    if found is None:
+        return SCALINGS[name].help
+    size = f"{found[2]} x {found[3] or found[2]} pixels"
+    how = {
+        "tiles": f"in tiles of {size} at the picture's own scale",
+        "pad": f"the whole picture, padded to a square and resized to {size}",
+        "resize": f"the whole picture, stretched to {size}",
+    }[found[1]]
+    return f"{SCALINGS[name].help}; {how}"
+
+
 def _scaled(name: str, channels: int, geometry: Geometry) -> Preprocessing:
     scaling = SCALINGS[name]
     if len(scaling.mean) not in (1, channels):

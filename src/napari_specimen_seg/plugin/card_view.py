@@ -63,12 +63,14 @@ class CardView(QWidget):
             self.text.setText(card_html(self._card, link_color=color))
 
 
-def summary(card: ModelCard) -> str:
+def summary(card: ModelCard, *, trained: bool = True) -> str:
     """Return a model in one line: number of classes, what it learned from, its main score.
 
     Parameters
     ----------
     card : ModelCard
+    trained : bool
+        Whether to say how many pictures it learned from.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def summary(card: ModelCard) -> str:
     """
     count = len(card.class_map.foreground)
     parts = ["1 class" if count == 1 else f"{count} classes"]
-    if card.training.pictures:
+    if trained and card.training.pictures:
         parts.append(f"trained on {card.training.pictures} pictures")
     for scores in card.scores.values():
         name = next((name for name in _HEADLINES if name in scores), None)
@@ -108,7 +110,7 @@ def card_html(card: ModelCard, *, link_color: str = "inherit") -> str:
         "Notes": escape(training.notes),
         "Licence": escape(card.license or "not stated"),
         "Data by": "<br>".join(_attribution(entry, link_color) for entry in training.attribution),
-        "Version": escape(f"{card.version} · {card.architecture}, {card.encoder}"),
+        "Version": escape(f"{card.version} · {card.network_name}"),
     }
     return "".join(
         f"<p>{f'<b>{head}</b> ' if head else ''}{body}</p>" for head, body in paragraphs.items() if body

@@ -82,8 +82,8 @@ class ModelsDock(Dock):
         self.details, self.about = fold("Details", about)
         self.body.addLayout(row(self.choose, self.choose_dir))
         self.body.addLayout(row(self.repository, self.fetch))
-        self.body.addWidget(self.form)
         self.body.addWidget(self.status)
+        self.body.addWidget(self.form)
         self.body.addWidget(self.view, 1)
         self.body.addLayout(row(self.use, self.folder))
         self.body.addLayout(row(self.rename, self.share, self.remove))
@@ -199,7 +199,11 @@ class ModelsDock(Dock):
         self._bring = None
         self.form.setVisible(False)
         self._changed(done.folder)
-        self.status.show_warnings(f"{done.card.name} can be used now.", (*warned, *done.notes))
+        text = "; ".join([f"{done.card.name} can be used now", *done.notes[:1]])
+        if warned:
+            self.status.show_warnings(f"{text}.", (*warned, *done.notes[1:]))
+        else:
+            self.status.show_text(f"{text}.", log="\n".join(done.notes) if len(done.notes) > 1 else "")
 
     def on_finished(self) -> None:
         """Let the person act again."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from ..models.importing import ImportOptions, Question
+from ..models.presets import explained
 from .dock import button, primary, quiet, row, slim
 
 HELP = {
@@ -16,6 +17,20 @@ HELP = {
     "license": "optional, such as CC-BY-4.0",
 }
 """What an empty line says."""
+
+CHOOSE = "choose…"
+
+ACTIVATIONS = {
+    "none": "plain scores, of any size",
+    "softmax": "shares of all classes, which add up to 1",
+    "sigmoid": "a probability of each class by itself",
+}
+
+EXPLAINED: dict[str, Callable[[str], str]] = {
+    "preprocessing": explained,
+    "activation": lambda text: ACTIVATIONS.get(text, ""),
+}
+"""What an answer means, shown below it."""
 
 ALWAYS = (Question("name", "What shall it be called?"), Question("license", "Its licence"))
 
@@ -65,6 +80,8 @@ class QuestionForm(QWidget):
         for name, question in asked.items():
             column.addWidget(quiet(question.text))
             column.addWidget(self.fields[name])
+            if name in EXPLAINED:
+                column.addWidget(_explanation(self.fields[name], EXPLAINED[name]))
         self._box.replaceWidget(self._lines, lines)
         self._lines.deleteLater()
         self._lines = lines
@@ -78,8 +95,11 @@ class QuestionForm(QWidget):
             combo = slim(QComboBox())
             combo.addItems(list(question.candidates))
             combo.setEditable(question.field in ("preprocessing", "encoder", "classes"))
-            if value:
-                combo.setCurrentText(value)
+            combo.setCurrentIndex(-1)  # nothing is chosen for the person
+            combo.setPlaceholderText(CHOOSE)
+            if combo.isEditable():
+                combo.lineEdit().setPlaceholderText(CHOOSE)
+            combo.setCurrentText(value)
             combo.setAccessibleName(name)
             return combo
         line = QLineEdit(value)
@@ -95,3 +115,17 @@ class QuestionForm(QWidget):
             for name, field in self.fields.items()
         }
         return {name: value for name, value in {**self._known, **shown}.items() if value}
+
+
+def _explanation(field: QComboBox | QLineEdit, explain: Callable[[str], str]) -> QLabel:
+    """Return a line that says what the answer in a field means, as it changes."""
+    label = quiet()
+    label.setIndent(8)
+
+    def show(text: str) -> None:
+        label.setText(explain(text.strip()))
+        label.setVisible(bool(label.text()))
+
+    show(field.currentText() if isinstance(field, QComboBox) else field.text())
+    (field.currentTextChanged if isinstance(field, QComboBox) else field.textChanged).connect(show)
+    return label
