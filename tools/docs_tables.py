@@ -85,22 +85,33 @@ def models() -> str:
 def model(card: Any) -> str:
     """Return one card as a section."""
     training = card.training
+    sources = "; ".join(source_line(source) for source in training.attribution)
     about = [
-        ("classes", ", ".join(c.name for c in card.class_map.foreground)),
-        ("network", f"{card.architecture} with encoder {card.encoder}"),
-        ("trained on", f"{training.data} {training.split}".strip()),
-        *((f"scores on {split}", score_line(scores)) for split, scores in card.scores.items()),
+        ("network", card.network_name),
+        ("trained on", " ".join(sentence(part) for part in (training.data, training.split) if part)),
         ("licence of the weights", card.license or "not stated"),
-        ("sources", "; ".join(source_line(source) for source in training.attribution)),
+        ("sources", sources),
         ("made by", f"`{training.command}`"),
     ]
-    notes = f"\n\n{training.notes}" if training.notes else ""
-    return f"### {card.name}\n\n{card.description}\n\n{rows(('', ''), about)}{notes}"
+    scores = [f"Scores on {split}:\n\n{score_table(values)}" for split, values in card.scores.items()]
+    parts = [f"### {card.name}", card.description, rows(("", ""), about), *scores, training.notes]
+    return "\n\n".join(part for part in parts if part)
 
 
-def score_line(scores: dict[str, float]) -> str:
-    """Return scores in one line."""
-    return ", ".join(f"{name} {value:.3g}" for name, value in scores.items())
+def sentence(text: str) -> str:
+    """Return text with a full stop at its end."""
+    return text.rstrip(". ") + "."
+
+
+def score_table(scores: dict[str, float]) -> str:
+    """Return scores called ``iou legs`` and ``mean iou`` as a table with a row per class and for the mean."""
+    named = {
+        name.replace("mean ", "") + " mean" if "mean " in name else name: v for name, v in scores.items()
+    }
+    kinds = list(dict.fromkeys(name.partition(" ")[0] for name in named))
+    classes = list(dict.fromkeys(name.partition(" ")[2] for name in named))
+    body = ((c, *(f"{named[f'{k} {c}']:.3f}" if f"{k} {c}" in named else "" for k in kinds)) for c in classes)
+    return rows(("class", *kinds), body)
 
 
 def source_line(source: Any) -> str:
