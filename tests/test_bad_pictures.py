@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from napari_specimen_seg.core.errors import ReadError, SpecimenError, SpecimenWarning
 from napari_specimen_seg.core.files.images import read_image
 from napari_specimen_seg.core.image import COLORS, SpecimenImage
-from napari_specimen_seg.core.preprocessing import Preprocessing, whole_range
+from napari_specimen_seg.core.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.filterwarnings("ignore::napari_specimen_seg.core.errors.SpecimenWarning")
 
@@ -153,7 +153,7 @@ def _use(image: SpecimenImage):
     if image.channels > 1 and image.channel_names[:3] != COLORS:
         raise ReadError("stains are no colours")
     plane = np.asarray(image.data)[(0,) * len(image.planes())]
-    whole_range(Preprocessing(), image, plane)
+    Preprocessing().value_range(plane, name=image.name, bit_depth=image.bit_depth)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="memory is told in another way there")

@@ -72,3 +72,17 @@ def test_maps_for_unknown_ids_are_stable_and_distinct():
 def test_palette_holds_colours_by_id():
     palette = ClassMap.parse({"classes": [BACKGROUND, {"id": 2, "name": "a", "color": "#0a0b0c"}]}).palette()
     assert palette.tolist() == [[0, 0, 0], [0, 0, 0], [10, 11, 12]]
+
+
+@pytest.mark.parametrize("kind", ["ReadError", "ModelError", "CancelledError"])
+def test_errors_travel_between_processes(kind):
+    import pickle
+
+    from napari_specimen_seg.core import errors
+
+    error = getattr(errors, kind)
+    made = (
+        error() if kind == "CancelledError" else error("is cut short", path="a.png", advice="Copy it again.")
+    )
+    again = pickle.loads(pickle.dumps(made))
+    assert (type(again), str(again)) == (type(made), str(made))

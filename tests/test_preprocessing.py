@@ -15,9 +15,8 @@ from napari_specimen_seg.core.preprocessing import (
     PadToSquare,
     Preprocessing,
     Tiles,
-    resize,
-    resize_nearest,
 )
+from napari_specimen_seg.core.resizing import resize, resize_nearest
 
 PLAIN = {"mean": (0.0,), "std": (1.0,), "channels": "gray"}
 

@@ -40,9 +40,8 @@ from napari_specimen_seg.core.preprocessing import (
     PadToSquare,
     Preprocessing,
     Tiles,
-    resize,
-    resize_nearest,
 )
+from napari_specimen_seg.core.resizing import resize, resize_nearest
 from napari_specimen_seg.models.bundle import write_bundle
 from napari_specimen_seg.models.card import Attribution, Binary, ModelCard, Softmax, Training
 from napari_specimen_seg.models.network import build_network, load_weights

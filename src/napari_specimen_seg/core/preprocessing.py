@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -24,8 +23,9 @@ from pydantic import (
     model_validator,
 )
 
+from .brightness import extremes, integer_range, moments, on_white, percentiles
 from .errors import ImageError, SpecimenWarning
-from .image import SpecimenImage
+from .resizing import resize, resize_nearest
 
 Side = Annotated[int, Field(ge=16, le=16384)]
 Fraction = Annotated[float, Field(ge=0.0, le=100.0)]
@@ -254,20 +254,20 @@ class Preprocessing(_Stored):
         if 0 in plane.shape:
             raise ImageError(f"{name}: the picture is empty (shape {plane.shape})")
         if isinstance(self.channels, str) and plane.ndim == 3 and plane.shape[-1] == 4:
-            plane = _on_white(plane)  # transparency is no brightness: it must not move the percentiles
-        lowest, highest = _extremes(plane, name)
+            plane = on_white(plane)  # transparency is no brightness: it must not move the percentiles
+        lowest, highest = extremes(plane, name)
         if lowest == highest:
             warnings.warn(f"{name}: every pixel has the same value", SpecimenWarning, stacklevel=2)
         if isinstance(self.values, ByRange):
             return self.values.low, self.values.high
         if isinstance(self.values, ByPercentile):
-            return _percentiles(plane, self.values.low, self.values.high)
+            return percentiles(plane, self.values.low, self.values.high)
         if isinstance(self.values, ByMoments):
-            return _moments(plane)
+            return moments(plane)
         if plane.dtype == bool:
             return 0.0, 1.0
         if np.issubdtype(plane.dtype, np.integer):
-            return _integer_range(plane.dtype, bit_depth, lowest, name)
+            return integer_range(plane.dtype, bit_depth, lowest, name)
         if lowest < 0 or highest > 1:
             warnings.warn(
                 f"{name}: float values from {lowest:g} to {highest:g} are scaled to 0-1 by these extremes",
@@ -330,7 +330,7 @@ class Preprocessing(_Stored):
                 raise ImageError(f"{name}: the picture has {have} channels, the model takes {want}")
             return piece
         if have == 4:  # colour with transparency
-            piece, have = _on_white(piece), 3
+            piece, have = on_white(piece), 3
         if have not in (1, 3):
             raise ImageError(
                 f"{name}: the picture has {have} channels, the model takes {self.channels}",
@@ -464,141 +464,3 @@ class Preprocessing(_Stored):
         place = self.placement(height, width)
         inner = answer[place.top : place.top + place.height, place.left : place.left + place.width]
         return resize_nearest(inner, height, width)
-
-
-def whole_range(
-    preprocessing: Preprocessing, image: SpecimenImage, plane: NDArray[Any]
-) -> tuple[float, float]:
-    """Return `Preprocessing.value_range` of one plane of `image`, after its channels are chosen."""
-    return preprocessing.value_range(plane, name=image.name, bit_depth=image.bit_depth)
-
-
-def resize(plane: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Resize bilinearly; shrinking averages over all pixels covered, so that thin parts stay.
-
-    Parameters
-    ----------
-    plane : array
-        (Y, X, C), any real type.
-    height, width : int
-        Wanted.
-
-    Returns
-    -------
-    array
-        (height, width, C); uint8 stays uint8, everything else becomes float32.
-    """
-    if plane.shape[:2] == (height, width):
-        return plane
-    mode = "L" if plane.dtype == np.uint8 else "F"
-    target = np.uint8 if plane.dtype == np.uint8 else np.float32
-    out = np.empty((height, width, plane.shape[-1]), target)
-    for channel in range(plane.shape[-1]):
-        layer = np.ascontiguousarray(plane[..., channel], target)
-        if target is np.float32 and not np.isfinite(layer).all():
-            layer = np.nan_to_num(layer)
-        picture = Image.frombuffer(mode, (layer.shape[1], layer.shape[0]), layer.tobytes(), "raw", mode, 0, 1)
-        out[..., channel] = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
-    return out
-
-
-def resize_nearest(labels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Resize (Y, X) by taking, for each new pixel, the old one under its centre.
-
-    Parameters
-    ----------
-    labels : array
-        (Y, X), any type.
-    height, width : int
-        Wanted.
-
-    Returns
-    -------
-    array
-        (height, width), same type, no new values.
-    """
-    if labels.shape == (height, width):
-        return labels
-    rows = (2 * np.arange(height) + 1) * labels.shape[0] // (2 * height)
-    columns = (2 * np.arange(width) + 1) * labels.shape[1] // (2 * width)
-    taken: NDArray[Any] = labels[rows[:, None], columns[None, :]]
-    return taken
-
-
-def _on_white(piece: NDArray[Any]) -> NDArray[Any]:
-    """Lay a picture with transparency (last channel) on white, the colour of paper."""
-    full = (
-        1.0 if piece.dtype.kind == "f" else 1.0 if piece.dtype == bool else float(np.iinfo(piece.dtype).max)
-    )
-    color, alpha = piece[..., :-1], piece[..., -1:]
-    if (alpha == full).all():
-        return color
-    share = alpha.astype(np.float32) / full
-    mixed: NDArray[Any] = color.astype(np.float32) * share + full * (1.0 - share)
-    if piece.dtype.kind in "iu":
-        np.rint(mixed, out=mixed)
-    return mixed.astype(piece.dtype)
-
-
-def _extremes(plane: NDArray[Any], name: str) -> tuple[float, float]:
-    if plane.dtype.kind not in "biuf":
-        raise ImageError(f"{name}: pixels of type {plane.dtype} are not numbers that can be segmented")
-    if plane.dtype.kind != "f":
-        return float(plane.min()), float(plane.max())
-    finite = np.isfinite(plane)
-    if not finite.any():
-        raise ImageError(f"{name}: no pixel has a finite value (all are NaN or infinite)")
-    if not finite.all():
-        missing = plane.size - int(finite.sum())
-        warnings.warn(
-            f"{name}: {missing} values are NaN or infinite and count as the darkest",
-            SpecimenWarning,
-            stacklevel=3,
-        )
-        return float(plane[finite].min()), float(plane[finite].max())
-    return float(plane.min()), float(plane.max())
-
-
-def _integer_range(
-    dtype: np.dtype[Any], bit_depth: int | None, lowest: float, name: str
-) -> tuple[float, float]:
-    if lowest < 0:
-        warnings.warn(
-            f"{name}: values below zero; the full range of {dtype} is used", SpecimenWarning, stacklevel=3
-        )
-        return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
-    if bit_depth is not None and 0 < bit_depth < 8 * dtype.itemsize:
-        return 0.0, float(2**bit_depth - 1)
-    if dtype.itemsize > 2:
-        warnings.warn(
-            f"{name}: the full range of {dtype} is used, which makes most pictures black; "
-            "convert to 16 bits or use a model that scales by percentiles",
-            SpecimenWarning,
-            stacklevel=3,
-        )
-    return 0.0, float(np.iinfo(dtype).max)
-
-
-def _moments(plane: NDArray[Any]) -> tuple[float, float]:
-    """Return the mean of all finite values, and it plus their standard deviation."""
-    finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-    mean = float(finite.mean(dtype=np.float64))
-    return mean, mean + float(finite.std(dtype=np.float64))
-
-
-def _percentiles(plane: NDArray[Any], low: float, high: float) -> tuple[float, float]:
-    """Return two percentiles of all finite values; exact, by a histogram for 8 and 16 bits."""
-    if plane.dtype == bool:
-        return 0.0, 1.0
-    if plane.dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
-        counts = np.zeros(np.iinfo(plane.dtype).max + 1, np.int64)
-        rows = max(1, (1 << 20) // max(1, plane[0].size))
-        for start in range(0, plane.shape[0], rows):  # bincount widens its input: keep that small
-            counts += np.bincount(plane[start : start + rows].ravel(), minlength=counts.size)
-        below = np.cumsum(counts)
-        ranks = np.array([low, high]) / 100 * (below[-1] - 1)
-        first, second = np.searchsorted(below, np.rint(ranks), side="right")
-    else:
-        finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane.ravel()
-        first, second = np.percentile(finite.astype(np.float64), [low, high], method="nearest")
-    return float(first), float(second)

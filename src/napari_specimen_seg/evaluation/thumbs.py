@@ -75,7 +75,7 @@ def first_plane(labels: SpecimenLabels) -> NDArray[Any]:
 
 def small_labels(labels: NDArray[Any], side: int = SIDE) -> NDArray[Any]:
     """Return labels (Y, X) reduced so that the longer side is at most `side`, by nearest neighbour."""
-    from ..core.preprocessing import resize_nearest
+    from ..core.resizing import resize_nearest
 
     height, width = _small_size(labels.shape[0], labels.shape[1], side)
     return labels if (height, width) == labels.shape else resize_nearest(labels, height, width)
@@ -87,7 +87,7 @@ def small_picture(image: SpecimenImage, side: int = SIDE) -> Rgb:
     Grey and 16-bit pictures are stretched from their 0.5th to their 99.5th percentile; a picture of
     8 bits in colour stays as it is. Of a stack the first plane is shown, of other channels the first.
     """
-    from ..core.preprocessing import resize
+    from ..core.resizing import resize
 
     plane = np.asarray(image.data[(0,) * len(image.planes())])
     plane = plane[..., None] if plane.ndim == 2 else plane

@@ -359,7 +359,7 @@ class _PlaneJob:
         labels: NDArray[Any],
         confidence: NDArray[np.float32] | None,
     ) -> None:
-        from ..core.preprocessing import resize_nearest
+        from ..core.resizing import resize_nearest
         from .resample import smooth_bands
 
         self.report(Progress("picture", 0, 1))

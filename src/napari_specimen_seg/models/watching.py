@@ -63,7 +63,7 @@ class Watcher:
 
     def show_enlarged(self, output: torch.Tensor, height: int, width: int) -> None:
         """Show the output (C, y, x) for the whole plane, enlarged like its labels: by nearest neighbour."""
-        from ..core.preprocessing import resize_nearest
+        from ..core.resizing import resize_nearest
 
         if self.watch is None:
             return

@@ -22,7 +22,8 @@ from ..core.classes import ClassMap
 from ..core.errors import ReadError
 from ..core.files import read_image, read_labels
 from ..core.image import SpecimenImage
-from ..core.preprocessing import Preprocessing, Tiles, resize, resize_nearest
+from ..core.preprocessing import Preprocessing, Tiles
+from ..core.resizing import resize, resize_nearest
 from .augmentation import Augment, Window
 from .config import DataSettings, TrainConfig
 from .losses import IGNORE
