@@ -43,7 +43,8 @@ class _Beetle:
     turn: float
 
 
-# As large as in the photographs that the bundled model learned from, which show one beetle each.
+# Large enough for the bundled model, which learned from photographs that one beetle fills: a third beetle
+# would have to be smaller, and its parts are taken for others then.
 _BEETLES = (_Beetle(270, 90, 400, 4), _Beetle(715, 102, 380, -5))
 
 _COLORS = {
