@@ -67,7 +67,7 @@ def stages(name: str, rounds: int, folder: Path) -> str:
     extra = peak_memory(works[base])
     return "\n\n".join(
         [
-            f"`{predictor.card.name}` on {SIDE} x {SIDE} RGB, float32, median of {rounds} rounds. {machine()}.",
+            f"`{predictor.card.name}` on {SIDE} x {SIDE} RGB, float32, median of {rounds}. {machine()}.",
             markdown(["stage", "s", "relative to predict"], rows),
             f"Predict takes {ratio(times, base, 'forward alone, same input pixels'):.2f} times as long as the "
             f"network alone on the same number of input pixels, and {extra:.0f} MB beyond model and picture.",

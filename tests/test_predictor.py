@@ -236,7 +236,7 @@ def test_out_of_memory_halves_the_batch_then_explains(monkeypatch):
         (np.zeros((0, 5), np.uint8), {}, ImageError, "empty"),
         (np.full((4, 4), np.nan, np.float32), {}, ImageError, "no pixel has a finite value"),
         (np.zeros((4, 4, 3), np.uint8), {"device": "cuda"}, DeviceError, "no CUDA GPU"),
-        (np.zeros((4, 4, 3), np.uint8), {"backend": "openvino"}, DeviceError, "not available"),
+        (np.zeros((4, 4, 3), np.uint8), {"precision": "int8"}, DeviceError, "int8"),
         (SpecimenImage(np.zeros((4, 4, 7), np.uint8), axes="YXC"), {}, ImageError, "7 of them"),
         (
             SpecimenImage(np.zeros((4, 4, 2), np.uint8), axes="YXC", channel_names=("DAPI", "GFP")),

@@ -200,6 +200,7 @@ class Augment:
         self.std = torch.tensor(std)[:, None, None]
 
     def __call__(self, sample: Sample, side: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return a varied picture (3, side, side), its target and the weights of its pixels."""
         picture = torch.from_numpy(sample.picture).permute(2, 0, 1)
         picture = self.color(picture)
         if random.random() < 0.5:  # gamma: dim and saturated exposures
@@ -349,84 +350,113 @@ def order_of(samples: list[Sample], crops: int) -> list[Sample]:
     return random.choices(samples, weights, k=len(samples) * crops)
 
 
-def train(name: str, folder: Path, epochs: int, minutes: float, seed: int, out: Path) -> None:
-    """Train one of the two and write its model folder."""
-    if (
-        sys.platform == "linux"
-    ):  # keep big buffers: giving them back after every step costs a third of the time
+def keep_large_buffers() -> None:
+    """Keep glibc from giving big buffers back after every step, which costs a third of the time."""
+    if sys.platform == "linux":
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-4, 0)
         libc.mallopt(-1, 2**31 - 1)
+
+
+def seed_all(seed: int) -> None:
+    """Seed everything random."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)
+
+
+def rarity_of(samples: list[Sample], classes: int) -> torch.Tensor:
+    """Return weights of the classes, mean 1 over pixels: the fourth root of their rarity."""
+    pixels = sum(np.bincount(s.labels.ravel(), minlength=classes) for s in samples).astype(float)
+    rarity = torch.tensor((pixels.sum() / pixels) ** 0.25, dtype=torch.float32)
+    return rarity / float((rarity * torch.tensor(pixels / pixels.sum())).sum())
+
+
+class Learner:
+    """The network, its average, optimiser and schedule."""
+
+    def __init__(self, card: ModelCard, plan: Plan, samples: list[Sample], epochs: int) -> None:
+        self.plan = plan
+        self.network = build_network(card).to(memory_format=torch.channels_last)
+        self.averaged = torch.optim.swa_utils.AveragedModel(
+            self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
+        )
+        decay = [p for p in self.network.parameters() if p.ndim > 1]
+        rest = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [{"params": decay, "weight_decay": 0.03}, {"params": rest, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=plan.lr)
+        steps = math.ceil(len(samples) * plan.crops / plan.batch) * epochs
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, plan.lr, total_steps=steps, pct_start=0.15, final_div_factor=200
+        )
+        self.rarity = rarity_of(samples, len(card.class_map))
+
+    def step(self, batch: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> float:
+        """Learn one batch; return its loss."""
+        x, target, weight = (torch.stack(part) for part in zip(*batch, strict=True))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.network(x.contiguous(memory_format=torch.channels_last))
+        loss = loss_of(logits, target, weight, self.rarity)
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.schedule.step()
+        self.averaged.update_parameters(self.network)
+        return float(loss.detach())
+
+    def epoch(self, samples: list[Sample], augment: Augment, side: int) -> float:
+        """Learn one epoch; return the mean loss."""
+        self.network.train()
+        order = order_of(samples, self.plan.crops)
+        losses = [
+            self.step([augment(sample, side) for sample in order[start : start + self.plan.batch]])
+            for start in range(0, len(order), self.plan.batch)
+        ]
+        return sum(losses) / len(losses)
+
+
+def train(name: str, folder: Path, epochs: int, seed: int, out: Path) -> None:
+    """Train one of the two and write its model folder."""
+    keep_large_buffers()
+    seed_all(seed)
     card, plan = CARDS[name], PLANS[name]
     samples = [s for split in ("train", "train_extra") for s in read_samples(name, folder, split, card)]
     if isinstance(card.preprocessing.geometry, PadToSquare):
         samples = [shrunk(s, card.preprocessing.geometry.size * 5 // 4) for s in samples]
     held_out = list(read_samples(name, folder, "val", card))
     print(f"{len(samples)} pictures to learn from, {len(held_out)} to measure on", flush=True)
-    network = build_network(card).to(memory_format=torch.channels_last)
-    averaged = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
-    )
-    decay = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.03}, {"params": rest, "weight_decay": 0.0}], lr=plan.lr
-    )
-    steps = math.ceil(len(samples) * plan.crops / plan.batch) * epochs
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, plan.lr, total_steps=steps, pct_start=0.15, final_div_factor=200
-    )
-    pixels = sum(np.bincount(s.labels.ravel(), minlength=len(card.class_map)) for s in samples).astype(float)
-    rarity = torch.tensor((pixels.sum() / pixels) ** 0.25, dtype=torch.float32)
-    rarity /= float((rarity * torch.tensor(pixels / pixels.sum())).sum())
+    learner = Learner(card, plan, samples, epochs)
     augment = Augment(plan, card.preprocessing.mean, card.preprocessing.std, 0.3 if name == "nuclei" else 0.1)
     begin = time.monotonic()
     for epoch in range(epochs):
         side = [size for share, size in plan.sizes if epoch >= share * epochs][-1]
-        network.train()
-        total, count = 0.0, 0
-        order = order_of(samples, plan.crops)
-        for start in range(0, len(order), plan.batch):
-            batch = [augment(sample, side) for sample in order[start : start + plan.batch]]
-            x, target, weight = (torch.stack(part) for part in zip(*batch, strict=True))
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = network(x.contiguous(memory_format=torch.channels_last))
-            loss = loss_of(logits, target, weight, rarity)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
-            schedule.step()
-            averaged.update_parameters(network)
-            total, count = total + float(loss), count + 1
+        loss = learner.epoch(samples, augment, side)
         spent = (time.monotonic() - begin) / 60
-        print(
-            f"epoch {epoch + 1}/{epochs} side {side} loss {total / count:.4f} minutes {spent:.1f}", flush=True
-        )
-        if (epoch + 1) % 10 == 0 or epoch + 1 == epochs:
-            weights = stored(averaged.module)
-            matrix = confusion_of(card, rebuilt(card, weights), held_out)
-            print("  val", scores_of(card, matrix), flush=True)
-            torch.save(weights, out.parent / f".{name}-latest.pt")
-        if minutes and spent > minutes:
-            print(f"stopped by --minutes after epoch {epoch + 1}", flush=True)
-            break
-    weights = stored(averaged.module)
-    scores = scores_of(card, confusion_of(card, rebuilt(card, weights), held_out))
+        print(f"epoch {epoch + 1}/{epochs} side {side} loss {loss:.4f} minutes {spent:.1f}", flush=True)
+        if (epoch + 1) % 10 == 0:
+            print("  val", measured(card, stored(learner.averaged.module), held_out), flush=True)
+    weights = stored(learner.averaged.module)
+    scores = measured(card, weights, held_out)
+    command = (
+        f"python tools/train_bundled_models.py {name} --data {folder.name} --epochs {epochs} --seed {seed}"
+    )
     training = card.training.model_copy(
         update={
             "pictures": len(samples),
-            "split": card.training.split + f" val: {len(held_out)} pictures, measured once at the end.",
+            "split": f"{card.training.split} val: {len(held_out)} pictures, measured once at the end.",
             "data_sha256": data_hash(folder, ("train", "train_extra")),
-            "command": f"python tools/train_bundled_models.py {name} --data {folder.name} --epochs {epochs} --seed {seed}",
+            "command": command,
         }
     )
     card = card.model_copy(update={"training": training, "scores": {"val": scores}})
     write_bundle(out, card, weights, overwrite=True)
     print(f"wrote {out}: {sum(p.stat().st_size for p in out.iterdir()) / 1e6:.1f} MB", scores, flush=True)
+
+
+def measured(card: ModelCard, weights: dict[str, torch.Tensor], held_out: list[Sample]) -> dict[str, float]:
+    """Return the scores of weights as they are stored."""
+    return scores_of(card, confusion_of(card, rebuilt(card, weights), held_out))
 
 
 def stored(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -446,7 +476,6 @@ if __name__ == "__main__":
     parser.add_argument("model", choices=sorted(CARDS))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=0, help="stop after the epoch that passes this")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--out", type=Path)
     given = parser.parse_args()
@@ -455,7 +484,6 @@ if __name__ == "__main__":
         given.model,
         given.data,
         given.epochs or default,
-        given.minutes,
         given.seed,
         given.out or BUNDLED / given.model,
     )
