@@ -252,6 +252,39 @@ def test_object_masks_select_by_number(viewer, qtbot):
     assert layer.selected_label == 9
     layer.selected_label = 40
     assert dock.table.selected_row == 2
+    dock.levels.buttons["class"].setChecked(True)
+    finish(qtbot, dock)
+    dock.select_at((1, 3))
+    assert dock.measured.frame["class_name"].iloc[dock.table.selected_row] == "elytra"
+    assert layer.selected_label == 40
+    dock.shut_down()
+
+
+def test_labels_without_classes_have_the_colours_of_the_layer(viewer, qtbot):
+    layer = viewer.add_labels(np.array([[1, 1, 0, 2]], np.uint8), name="mine")
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    finish(qtbot, dock)
+    shown_colors = [dock.view.plot._bars.colors[0], dock.view.plot._bars.colors[1]]
+    wanted = [np.round(np.asarray(layer.get_color(i))[:3] * 255).astype(int).tolist() for i in (1, 2)]
+    assert [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in shown_colors] == wanted
+    dock.shut_down()
+
+
+def test_looking_at_another_plane_measures_nothing(viewer, qtbot):
+    add(viewer, np.stack([MASK, MASK]), name="stack")
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    finish(qtbot, dock)
+    qtbot.wait(400)  # what adding the layer has set going
+    finish(qtbot, dock)
+    viewer.dims.set_current_step(0, 1)
+    assert not dock._timer.isActive()
+    viewer.layers["stack"].data_setitem((np.array([1]), np.array([2]), np.array([2])), 5)
+    assert dock._timer.isActive()
+    dock._timer.stop()
+    viewer.layers["stack"].undo()
+    assert dock._timer.isActive()
     dock.shut_down()
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..core.image import SpecimenLabels
 from .pictures import layer_path
 from .results import origin_of
@@ -79,3 +82,22 @@ def labels_of(layer: Labels, viewer: Viewer) -> SpecimenLabels:
     data, attributes, _ = layer.as_layer_data_tuple()
     name = picture.name if picture is not None else path.stem if path else layer.name
     return writer.labels_of(data, attributes).replace(name=name, source=path, features={})
+
+
+def label_colors(layer: Labels, values: NDArray[Any]) -> tuple[str, ...]:
+    """Return the colours in which napari shows some values of a layer, as ``#rrggbb``.
+
+    Parameters
+    ----------
+    layer : napari Labels layer
+    values : array of int
+
+    Returns
+    -------
+    tuple of str
+        Empty while the layer hides all values but one.
+    """
+    if layer.show_selected_label or not values.size:
+        return ()
+    shown = (np.clip(np.asarray(layer.colormap.map(values))[:, :3], 0, 1) * 255).round().astype(int)
+    return tuple("#{:02x}{:02x}{:02x}".format(*color) for color in shown.tolist())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QFileDialog
 
@@ -14,7 +14,7 @@ from ..core.measurements import Per
 from .calibrate import PixelSize
 from .dock import Dock, button, heading, primary, quiet, row
 from .empty import EmptyState
-from .family import labels_of
+from .family import label_colors, labels_of
 from .layer_picker import LayerPicker
 from .levels import LevelPicker
 from .measure_run import Measured, measure_work
@@ -22,6 +22,7 @@ from .measure_view import MeasureView
 from .memory import recall, remember
 from .pictures import describe_layer, layer_path
 from .reproduce import Recipe, Reproduce
+from .selecting import clicks, show_place
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -43,6 +44,7 @@ class MeasureDock(Dock):
         super().__init__(napari_viewer)
         self._stale = False
         self._watched: Labels | None = None
+        self._view: Any = None
         self._selecting = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -147,8 +149,10 @@ class MeasureDock(Dock):
     def _watch(self, layer: Labels) -> None:
         self._watched = layer
         events = layer.events
-        for emitter in (events.paint, events.labels_update, events.set_data, events.data):
+        for emitter in (events.paint, events.labels_update, events.data):
             self.follow(emitter, self._on_edit)
+        self._view = self._viewed()
+        self.follow(events.set_data, self._on_shown)
         for emitter in (events.scale, events.units):
             self.follow(emitter, self._on_scale)
         self.follow(events.selected_label, self._on_selected_label)
@@ -178,6 +182,16 @@ class MeasureDock(Dock):
     def _on_edit(self, event: Any = None) -> None:
         del event
         self._timer.start()
+
+    def _on_shown(self, event: Any = None) -> None:
+        """Measure after Undo, which tells no more than that the layer is shown anew."""
+        before, self._view = self._view, self._viewed()
+        if self._view == before:  # else it is shown anew because another plane is
+            self._on_edit(event)
+
+    def _viewed(self) -> Any:
+        dims = self.viewer.dims
+        return dims.current_step, dims.order, dims.ndisplay
 
     def _on_scale(self, event: Any = None) -> None:
         del event
@@ -221,6 +235,8 @@ class MeasureDock(Dock):
         if layer is not self.picker.layer or measured.per != self.per:
             self._stale = True
             return
+        if measured.classes is None:
+            measured = replace(measured, shown_colors=label_colors(layer, measured.frame["index"].to_numpy()))
         self.view.show_measured(measured)
         for widget in self._results:
             widget.setVisible(True)
@@ -258,22 +274,9 @@ class MeasureDock(Dock):
             value = measured.label_of(number)
             if value is not None:
                 layer.selected_label = value
-            self._go_to(layer, measured, number)
+            show_place(self.viewer, layer, measured, number)
         finally:
             self._selecting = False
-
-    def _go_to(self, layer: Labels, measured: Measured, number: int) -> None:
-        """Show the plane, and the place of an object, of a row."""
-        centre = measured.centre(number)
-        plane = measured.plane_index(number)
-        if plane:
-            world = layer.data_to_world([*plane, *([0] * 2)])
-            for axis in range(len(plane)):
-                self.viewer.dims.set_point(self.viewer.dims.ndim - layer.ndim + axis, world[axis])
-        if centre is not None:
-            world = layer.data_to_world(centre)
-            camera = getattr(self.viewer, "scene", self.viewer).camera  # napari 0.9 moved it
-            camera.center = (*camera.center[:-2], *world[-2:])
 
     def _on_selected_label(self, event: Any = None) -> None:
         """Select the row of the label that was picked in the viewer."""
@@ -290,16 +293,8 @@ class MeasureDock(Dock):
 
     def _on_mouse(self, layer: Labels, event: Any) -> Any:
         """Select the row of what is clicked on, unless the click draws or drags."""
-        if layer.mode not in ("pan_zoom", "pick") or self.measured is None:
-            return
-        start = np.array(event.pos)
-        yield
-        while event.type == "mouse_move":
-            yield
-        if np.abs(np.array(event.pos) - start).max() > 3:
-            return
-        point = tuple(int(np.round(at)) for at in layer.world_to_data(event.position))
-        self.select_at(point[-layer.ndim :])
+        if self.measured is not None:
+            yield from clicks(layer, event, self.select_at)
 
     def select_at(self, point: tuple[int, ...]) -> None:
         """Select the row and label of the pixel at a point, in data coordinates of the layer."""

@@ -40,12 +40,15 @@ class Measured:
     numbers : list of array or None
         For each plane (Y, X) the value of the column ``index`` at every pixel; None where that is the
         label itself.
+    shown_colors : tuple of str
+        How napari colours the rows, for labels without classes.
     """
 
     frame: DataFrame
     per: Per
     labels: SpecimenLabels
     numbers: list[NDArray[Any]] | None
+    shown_colors: tuple[str, ...] = ()
 
     def rows_of(self, index: int, plane: int | None = None) -> list[int]:
         """Return the rows with this value in the column ``index``, of one plane or all."""
@@ -84,7 +87,9 @@ class Measured:
         return self.labels.class_map
 
     def colors(self) -> list[str]:
-        """Return the class colour of every row; empty where a row has no class."""
+        """Return the class colour of every row; empty where a row has none."""
+        if self.shown_colors and self.per != "specimen":
+            return list(self.shown_colors)
         known = {} if self.classes is None else {item.name: item.color for item in self.classes}
         return [known.get(name, "") for name in self.frame["class_name"].tolist()]
 
@@ -99,7 +104,7 @@ class Measured:
         """Return the value that the layer shows for a row, or None if it shows none of its own."""
         if self.numbers is None:
             return int(self.frame["index"].iloc[row])
-        return self.class_id(row)
+        return self.class_id(row) if self.per == "object" else None
 
     def default_columns(self) -> list[str]:
         """Return the columns to show at first."""
@@ -148,12 +153,16 @@ def _numbers(labels: SpecimenLabels, per: Per) -> list[NDArray[Any]] | None:
     from ..core.instances import find_specimens
     from ..core.regions import components
 
-    if per == "class" or (per == "object" and not is_class_mask(labels)):
+    planes = [labels.data[at] for at in np.ndindex(*labels.data.shape[:-2])]
+    if per == "class":
+        table = labels.object_class
+        return None if table is None else [np.asarray(table)[np.asarray(plane)] for plane in planes]
+    if per == "object" and not is_class_mask(labels):
         return None
     find = components if per == "object" else find_specimens
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SpecimenWarning)  # told by `measure` already
-        return [find(np.asarray(labels.data[at]))[0] for at in np.ndindex(*labels.data.shape[:-2])]
+        return [find(np.asarray(plane))[0] for plane in planes]
 
 
 def is_class_mask(labels: SpecimenLabels) -> bool:
