@@ -65,12 +65,13 @@ def stages(name: str, rounds: int, folder: Path) -> str:
     base = "predict (all of the picture)"
     rows = [[name, f"{np.median(times[name]):.2f}", f"{ratio(times, name, base):.3f}"] for name in works]
     extra = peak_memory(works[base])
+    over_floor = ratio(times, base, "forward alone, same input pixels")
     return "\n\n".join(
         [
             f"`{predictor.card.name}` on {SIDE} x {SIDE} RGB, float32, median of {rounds}. {machine()}.",
             markdown(["stage", "s", "relative to predict"], rows),
-            f"Predict takes {ratio(times, base, 'forward alone, same input pixels'):.2f} times as long as the "
-            f"network alone on the same number of input pixels, and {extra:.0f} MB beyond model and picture.",
+            f"Predict takes {over_floor:.2f} times as long as the network alone on the same number of "
+            f"input pixels, and {extra:.0f} MB beyond model and picture.",
         ]
     )
 
