@@ -1,5 +1,6 @@
 """Models from the Hub, with a Hub of the tests' own: what is fetched, and what is refused."""
 
+import hashlib
 import json
 import socket
 
@@ -14,12 +15,14 @@ from napari_specimen_seg.core.errors import CancelledError, ModelError, WriteErr
 from napari_specimen_seg.core.preprocessing import Preprocessing, Tiles
 from napari_specimen_seg.models import hub_files
 from napari_specimen_seg.models.bundle import read_card, write_bundle
+from napari_specimen_seg.models.card import OpenVinoNetwork
 from napari_specimen_seg.models.hub import pull
 from napari_specimen_seg.models.hub_files import Repository
 from napari_specimen_seg.models.importing import ImportOptions, QuestionsError
 from napari_specimen_seg.models.library import find_model, list_models, read_origin
 from napari_specimen_seg.models.network import build_network
 from napari_specimen_seg.models.predictor import load_model
+from napari_specimen_seg.models.sharing import write_upload
 from test_models import card as make_card
 
 NAME = "herbarium/leaf-parts"
@@ -284,3 +287,22 @@ def test_progress_is_told_and_cancelling_stops(hub, ours, tmp_path):
     ]
     assert not (tmp_path / "models" / "hub").exists()
     pull(NAME)
+
+
+def test_both_files_of_an_openvino_model_come_along(hub, tmp_path):
+    graph = "<net/>"
+    network = OpenVinoNetwork(precision="fp32", graph_sha256=hashlib.sha256(graph.encode()).hexdigest())
+    folder = tmp_path / "shrunk"
+    write_bundle(folder, make_card(openvino=network), b"numbers", beside={"model.xml": graph})
+    hub.add(NAME, {path.name: path.read_bytes() for path in folder.iterdir()})
+    done = pull(NAME)
+    assert (done.folder / "model.xml").read_text() == graph
+    assert sorted(set(hub.fetched())) == ["card.json", "model.bin", "model.xml"]
+    upload = write_upload(NAME, tmp_path / "upload")
+    assert (upload.card_sha256, (tmp_path / "upload" / "model.xml").read_text()) == (
+        done.card.card_sha256,
+        graph,
+    )
+    hub.add(NAME, {**hub.repositories[NAME][FIRST], "model.xml": b"<other/>"}, SECOND)
+    with pytest.raises(ModelError, match=r"model\.xml was altered"):
+        pull(NAME)

@@ -88,7 +88,7 @@ def package_files(predictor: Predictor, report: Report = silent) -> dict[str, by
     report(Progress("computing the test", 0, 0))
     picture, answer = shipped_test(predictor)
     files = {ONNX: onnx, "README.md": _documentation(card).encode(), **_cover(picture)}
-    if is_in_library(card) and card.onnx is None and card.repairs is None:
+    if is_in_library(card):
         files[STATE] = _state_dict(predictor)
     files |= {"test_picture.npy": _npy(picture), "test_probabilities.npy": _npy(answer)}
     return {DESCRIPTION: _yaml(_description(card, files, picture.shape)), **files}

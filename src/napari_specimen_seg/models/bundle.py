@@ -182,7 +182,7 @@ def checked(content: bytes, card: ModelCard, path: Path) -> bytes:
 
 def size_of(folder: Path) -> int | None:
     """Return how large the weights in a model folder are, in bytes; None if there are none."""
-    for name in (WEIGHTS, "model.onnx"):
+    for name in (WEIGHTS, "model.onnx", "model.bin"):
         try:
             return (folder / name).stat().st_size
         except OSError:

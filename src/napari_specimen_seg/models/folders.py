@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from ..core.errors import ModelError, ReadError
 from ..core.progress import Progress, Report, silent
 from .archives import open_archive
 from .bundle import CARD, MAX_CARD_BYTES, WEIGHTS, card_from, checked
+from .card import ModelCard
 from .importing import Draft, ImportOptions
 from .smp_config import ask, card_of, fit, smp_config
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG = "config.json"
+
+GRAPH = "model.xml"
+MAX_GRAPH_BYTES = 50_000_000
+
 MAX_WEIGHTS_BYTES = 4_000_000_000
 
 
@@ -39,7 +45,34 @@ def import_bundle(path: Path, options: ImportOptions, report: Report = silent) -
     content = read_member(path, card.weights_file, MAX_WEIGHTS_BYTES)
     checked(content, card, path)
     changes = {"name": options.name, "license": options.license}
-    return Draft(card.model_copy(update={key: value for key, value in changes.items() if value}), content)
+    changed = card.model_copy(update={key: value for key, value in changes.items() if value})
+    return Draft(changed, content, beside=graph_of(path, card))
+
+
+def graph_of(path: Path, card: ModelCard) -> dict[str, str]:
+    """Return the second file of an OpenVINO model by its name, checked; nothing for other models.
+
+    Parameters
+    ----------
+    path : Path
+        Of the model folder or its zip archive.
+    card : ModelCard
+
+    Returns
+    -------
+    dict of str to str
+
+    Raises
+    ------
+    ModelError
+        If it is missing or altered.
+    """
+    if card.openvino is None:
+        return {}
+    content = read_member(path, GRAPH, MAX_GRAPH_BYTES)
+    if hashlib.sha256(content).hexdigest() != card.openvino.graph_sha256:
+        raise ModelError(f"{GRAPH} was altered (checksum differs)", path=path, advice="Get the model anew.")
+    return {GRAPH: content.decode("utf-8")}
 
 
 def import_pretrained(path: Path, options: ImportOptions, report: Report = silent) -> Draft:

@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from ..core.errors import ModelError
 from ..core.progress import Progress, Report, silent
-from .bundle import CARD, read_card, refuse_taken, write_bundle
+from .bundle import CARD, card_from, read_card, refuse_taken, write_bundle
 from .card import ModelCard
+from .folders import GRAPH
 from .hub_files import MAIN, Listing, Repository, endpoint, fetch, list_files
 from .importing import (
     RDF_NAMES,
@@ -85,7 +86,7 @@ def pull(
             "endpoint": endpoint() or "https://huggingface.co",
         }
     }
-    beside = {ORIGIN: json.dumps(origin, indent=1) + "\n"}
+    beside = {**draft.beside, ORIGIN: json.dumps(origin, indent=1) + "\n"}
     card = _licensed(draft.card, listing)
     card = write_bundle(target, card, draft.weights, overwrite=target.exists(), beside=beside)
     note = f"taken from {listing.repository.name} at {listing.commit[:12]}"
@@ -136,8 +137,9 @@ def _read(listing: Listing, options: ImportOptions, report: Report) -> Draft:
     named = options if options.name else options.model_copy(update={"name": _name(listing.repository)})
     names = set(listing.sizes)
     if CARD in names:
-        weights = [name for name in ("model.safetensors", "model.onnx") if name in names]
-        return _read_folder(listing, (CARD, *weights), options, report)
+        card = card_from(fetch(listing, CARD, report).read_bytes(), Path(str(listing.repository)))
+        files = [card.weights_file, *([GRAPH] if card.openvino is not None else [])]
+        return _read_folder(listing, (CARD, *(name for name in files if name in names)), options, report)
     if {"config.json", "model.safetensors"} <= names:
         return _read_folder(listing, ("config.json", "model.safetensors"), named, report)
     if names & set(RDF_NAMES):

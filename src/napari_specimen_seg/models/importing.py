@@ -11,7 +11,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -149,11 +149,14 @@ class Draft:
         The state dict of the network that the card describes, or the content of the weights file.
     notes : tuple of str
         What a person should know, one line each: what was assumed, repaired or left out.
+    beside : mapping of str to str
+        Further text files of the model folder, by name.
     """
 
     card: ModelCard
     weights: Mapping[str, torch.Tensor] | bytes
     notes: tuple[str, ...] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +215,7 @@ def import_model(
     report(Progress("reading", 0, 1))
     draft = read_draft(path, options if options.name else _named(options, target.name), report)
     report(Progress("saving", 0, 1))
-    card = write_bundle(target, draft.card, draft.weights, overwrite=overwrite)
+    card = write_bundle(target, draft.card, draft.weights, overwrite=overwrite, beside=draft.beside)
     return Imported(target, card, draft.notes)
 
 

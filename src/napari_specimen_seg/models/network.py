@@ -119,9 +119,11 @@ def _activation(card: ModelCard) -> str | Callable[[], torch.nn.Module] | None:
 
 
 def is_in_library(card: ModelCard) -> bool:
-    """Tell whether segmentation-models-pytorch itself builds the network of a card."""
+    """Tell whether segmentation-models-pytorch itself builds exactly the network of a card."""
     import segmentation_models_pytorch as smp
 
+    if card.onnx is not None or card.openvino is not None or card.repairs is not None:
+        return False
     return card.architecture.lower() in smp.MODEL_ARCHITECTURES_MAPPING
 
 

@@ -73,6 +73,10 @@ def onnx_bytes(predictor: Predictor, report: Report = silent) -> bytes:
     """
     report(Progress("writing the network as ONNX", 0, 0))
     card = predictor.card
+    if card.openvino is not None:
+        raise ModelError(
+            f"{card.name} was exported already", advice="Export the model that it was made from."
+        )
     if card.onnx is not None:
         from .onnx_run import OnnxModule
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..core.progress import Progress, Report, silent
 from .bundle import README, read_card, read_checked, refuse_taken, write_bundle
 from .card import ModelCard, Softmax
+from .folders import graph_of
 from .library import find_model
 from .network import is_in_library
 
@@ -60,8 +61,8 @@ def write_upload(
     card = read_card(source)
     content = read_checked(source, card)
     report(Progress("writing", 0, 1))
-    beside = {README: page(card)}
-    if card.onnx is None and card.repairs is None and is_in_library(card):
+    beside = {README: page(card), **graph_of(source, card)}
+    if is_in_library(card):
         beside["config.json"] = json.dumps(smp_arguments(card), indent=2) + "\n"
     return write_bundle(target, card, content, overwrite=overwrite, beside=beside)
 
@@ -115,7 +116,7 @@ def front_matter(card: ModelCard) -> dict[str, Any]:
     -------
     dict
     """
-    library = "onnx" if card.onnx is not None else "segmentation-models-pytorch"
+    library = "onnx" if card.onnx else "openvino" if card.openvino else "segmentation-models-pytorch"
     content: dict[str, Any] = {
         **_license(card),
         "pipeline_tag": "image-segmentation",
