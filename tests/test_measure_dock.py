@@ -322,6 +322,8 @@ def test_labels_and_their_picture_are_one_family(viewer, family):
 def test_setting_the_pixel_size_scales_labels_and_picture(viewer, family, qtbot):
     picture, other, layer = family
     picture.translate = layer.translate = (10, 20)
+    camera = viewer.scene.camera
+    camera.center, camera.zoom = (0, 12, 24), 8
     dock = MeasureDock(viewer)
     qtbot.addWidget(dock)
     dock.pixel_size.value.setValue(0.25)
@@ -334,6 +336,7 @@ def test_setting_the_pixel_size_scales_labels_and_picture(viewer, family, qtbot)
         assert changed.translate.tolist() == [2.5, 5.0]
         assert [str(unit) for unit in changed.units] == ["micrometer", "micrometer"]
     assert other.scale.tolist() == [1, 1]
+    assert (camera.center, camera.zoom) == ((0, 3, 6), 32)
     assert "Area (µm²)" in shown(dock)[0]
     assert not dock.pixel_size.set.isVisibleTo(dock)
     dock.shut_down()

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QVBoxLayout, QWidget
 
@@ -49,6 +50,15 @@ def set_pixel_size(layers: list[Layer], size: float, unit: str) -> None:
         layer.translate = translate
         layer.units = (*layer.units[:-2], unit, unit)
         layer.metadata[CALIBRATED] = True
+
+
+def keep_view(viewer: Viewer, ratio: NDArray[np.float64]) -> None:
+    """Go on showing the same part of a picture that has grown by these factors (rows, columns)."""
+    camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it
+    center = np.array(camera.center)
+    center[-2:] *= ratio
+    camera.center = tuple(float(at) for at in center)
+    camera.zoom = camera.zoom / float(np.sqrt(ratio.prod()))
 
 
 class PixelSize(QWidget):
@@ -132,11 +142,13 @@ class PixelSize(QWidget):
     def _apply(self, size: float, unit: str, more: list[Layer]) -> None:
         if self._labels is None:
             return
+        before = np.abs(np.array(self._labels.scale[-2:]))
         try:
             set_pixel_size([*family_of(self._viewer, self._labels), *more], size, unit)
         except SpecimenError as error:
             self.refused.emit(error)
             return
+        keep_view(self._viewer, size / before)
         self.show_layer(self._labels)
         self.size_set.emit()
 
@@ -155,6 +167,7 @@ class PixelSize(QWidget):
                 translate=self._labels.translate[-2:],
                 units=self._labels.units[-2:],
                 edge_width=max(1.0, min(self._labels.data.shape[-2:]) / 300),
+                edge_color="red",
                 face_color="transparent",
             )
         self._viewer.layers.selection.active = ruler
