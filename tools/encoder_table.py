@@ -24,14 +24,15 @@ from segmentation_models_pytorch.encoders import get_encoder, get_encoder_names
 from napari_specimen_seg.models.legacy.encoders import TABLE, canonical, shapes_digest
 
 FROM_TIMM = """
-    resnet10t resnet14t resnet18 resnet18d resnet26 resnet26d resnet34 resnet34d resnet50 resnet50d resnet101
-    resnet101d resnet152 wide_resnet50_2 resnext50_32x4d resnext101_32x8d seresnet50 seresnext50_32x4d resnest*
+    resnet10t resnet14t resnet18 resnet18d resnet26 resnet26d resnet34 resnet34d resnet50 resnet50d
+    resnet101 resnet101d resnet152 wide_resnet50_2 resnext50_32x4d resnext101_32x8d seresnet50
+    seresnext50_32x4d resnest*
     res2net* res2next50 gernet_* regnetx_* regnety_0* regnety_120 regnety_160 regnety_320 efficientnet_b[0-5]
     tf_efficientnet_b[0-7] tf_efficientnet_lite* efficientnet_lite0 tf_efficientnetv2_[sml]
     tf_efficientnetv2_b* efficientnetv2_rw_* mobilenetv2_* mobilenetv3_* tf_mobilenetv3_* mobilenetv4_conv_*
     convnext_tiny convnext_small convnext_base convnextv2_tiny convnextv2_base hrnet_* densenet121 densenet161
     densenet169 densenet201 dla34 dla60 skresnet* skresnext50_32x4d
-""".split()
+"""
 """Patterns of timm's names; the table would be large with all of its thousand networks."""
 
 OLD_NAMES = ("regnet", "res2", "resnest", "mobilenetv3", "gernet")
@@ -42,7 +43,7 @@ STATISTICS = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 
 def names() -> list[str]:
     """Return every encoder of the table, as cards call it."""
-    wanted = {name for pattern in FROM_TIMM for name in fnmatch.filter(timm.list_models(), pattern)}
+    wanted = {name for pattern in FROM_TIMM.split() for name in fnmatch.filter(timm.list_models(), pattern)}
     return [*get_encoder_names(), *(f"tu-{name}" for name in sorted(wanted))]
 
 

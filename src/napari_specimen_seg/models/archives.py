@@ -192,8 +192,18 @@ def _refuse_unsafe(archive: zipfile.ZipFile, path: Path) -> None:
         raise ModelError("the archive holds the same name twice", path=path)
     for entry in entries:
         _refuse_unsafe_entry(entry, path)
+    _refuse_overlap(entries, path)
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
         raise ModelError("the archive unpacks to more than any model needs", path=path)
+
+
+def _refuse_overlap(entries: list[zipfile.ZipInfo], path: Path) -> None:
+    """Refuse entries that begin inside of others: a small file can hold endless data that way."""
+    end = 0
+    for entry in sorted(entries, key=lambda found: found.header_offset):
+        if entry.header_offset < end:
+            raise ModelError("refused: entries of the archive lie over each other", path=path)
+        end = entry.header_offset + 30 + len(entry.orig_filename) + entry.compress_size
 
 
 def _refuse_unsafe_entry(entry: zipfile.ZipInfo, path: Path) -> None:

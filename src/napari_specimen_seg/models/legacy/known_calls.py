@@ -25,6 +25,7 @@ _FUNCTIONS = {
     *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
     *(f"numpy.{name}" for name in ("dtype", "ndarray")),
     *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+    *(f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")),
     *("_codecs.encode", "copyreg._reconstructor", "copy_reg._reconstructor", "functools.partial"),
     *("argparse.Namespace", "types.SimpleNamespace", "random.Random", "uuid.UUID", "decimal.Decimal"),
     *("torch.Size", "torch.device", "torch.Tensor", "torch.nn.parameter.Parameter"),

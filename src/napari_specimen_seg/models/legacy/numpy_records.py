@@ -46,6 +46,8 @@ def array_bytes(value: Value) -> tuple[str, tuple[int, ...], bytes] | None:
             pass
         case "numpy.core.multiarray._reconstruct", _, (_, tuple() as shape, Call() as kind, fortran, raw):
             pass
+        case "numpy.core.numeric._frombuffer", (raw, Call() as kind, tuple() as shape, str(order), *_), _:
+            fortran = order == "F"
         case _:
             return None
     data, code = _bytes_of(raw), _dtype_of(kind)
