@@ -1,6 +1,7 @@
 """Models from the Hub, with a Hub of the tests' own: what is fetched, and what is refused."""
 
 import hashlib
+import io
 import json
 import socket
 
@@ -207,6 +208,50 @@ def test_which_of_several_files_is_asked(hub):
         pull(NAME)
     assert caught.value.questions[0].candidates == ("a.pth", "b.pth")
     assert hub.fetched() == []
+
+
+def test_a_checkpoint_is_read_without_running_it(hub, pretrained):
+    network = pretrained[1]
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    hub.add(NAME, {"weights/best.pth": file.getvalue(), "README.md": b""})
+    said = SAID.model_copy(update={"architecture": "Unet", "encoder": "resnet18", "activation": "none"})
+    done = pull(NAME, options=said)
+    assert done.card.name == "leaf-parts"
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(load_model(NAME).network(x), network(x), atol=1e-5, rtol=0)
+
+
+def test_a_checkpoint_that_would_call_something_is_refused(hub, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "canary"), "w"))
+
+    file = io.BytesIO()
+    torch.save({"model.weight": Evil()}, file)
+    hub.add(NAME, {"best.pth": file.getvalue()})
+    with pytest.raises(ModelError, match="refused"):
+        pull(NAME, options=SAID)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_of_a_bioimageio_package_only_what_is_needed_is_fetched(hub, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx_files import by_pixel, node, save
+
+    from napari_specimen_seg.models.bioimageio_export import package_files
+    from napari_specimen_seg.models.importing import import_model
+
+    model = by_pixel([[4, 0, 0], [0, 4, 0]], ending=[node("Softmax", ["logits"], ["scores"], axis=1)])
+    said = ImportOptions(classes="background,leaf", preprocessing="imagenet:tiles=64")
+    import_model(save(model, tmp_path / "net.onnx"), tmp_path / "made", said)
+    hub.add(NAME, {**package_files(load_model(tmp_path / "made")), "evil.py": b"x", "video.mp4": b"x"})
+    done = pull(NAME)
+    assert done.card.class_map.by_id(1).name == "leaf"
+    wanted = {"rdf.yaml", "weights.onnx", "test_picture.npy", "test_probabilities.npy"}
+    assert set(hub.fetched()) == wanted
 
 
 def test_a_repository_without_a_model_is_refused(hub):
