@@ -43,7 +43,13 @@ class PredictSettings(BaseModel):
     ] = "auto"
     tile: Annotated[
         int | None,
-        Field(ge=64, le=8192, title="Tile", description="Side of a tile in pixels; empty: the model's own."),
+        Field(
+            ge=64,
+            le=8192,
+            title="Tile",
+            description="Side of a tile in pixels; empty: the model's own.",
+            json_schema_extra={"step": 64},
+        ),
     ] = None
     threshold: Annotated[
         float | None,
