@@ -99,7 +99,9 @@ class Comparison:
             return "cannot be told"
         if not self.is_good(name):
             return f"not good: lost {points:.2f} points of mean IoU, allowed are {self.max_loss:g}"
-        return f"good: {f'gained {-points:.2f}' if points <= 0 else f'lost {points:.2f}'} points of mean IoU"
+        if abs(points) < 0.005:  # less than is shown
+            return "good: the same mean IoU"
+        return f"good: {f'gained {-points:.2f}' if points < 0 else f'lost {points:.2f}'} points of mean IoU"
 
     @cached_property
     def pictures(self) -> pd.DataFrame:

@@ -112,8 +112,9 @@ def color_of(class_map: ClassMap, name: str) -> str:
 
 
 def drawn(figure: Figure, alt: str, caption: str) -> Picture:
-    """Return a figure as a picture of the page."""
-    return Picture(plots.data_uri(plots.to_svg(figure), "image/svg+xml"), alt, caption)
+    """Return a figure as a picture of the page, as large as it is on paper."""
+    width = round(figure.get_figwidth() * 96)  # CSS pixels in an inch
+    return Picture(plots.data_uri(plots.to_svg(figure), "image/svg+xml"), alt, caption, width)
 
 
 def shortened(rows: int) -> list[str]:

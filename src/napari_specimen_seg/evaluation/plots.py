@@ -281,7 +281,7 @@ def differences(comparison: Comparison, other: str) -> Figure:
     colors = [item.color for item in reversed(comparison.scores[other].class_map.classes)]
     axes.scatter(values, places, s=36, c=colors, edgecolors=_EDGE, zorder=3)
     axes.set_yticks(places, [_name(name) for name in table["class"]])
-    axes.set_xlabel(f"IoU of {_name(other)} minus {_name(comparison.first)}, points (95 % interval)")
+    axes.set_xlabel(f"IoU minus that of {_name(comparison.first)}, in points")
     _bare(axes)
     return figure
 

@@ -92,8 +92,8 @@ def _difference_section(comparison: Comparison) -> Section:
         drawn(
             plots.differences(comparison, other),
             f"Differences in IoU by class between {other} and {comparison.first}",
-            f"Right of the line {one_line(other)} is better. Intervals are paired: both models on the same "
-            "draws of pictures.",
+            f"{one_line(other)}: right of the line it is better than {one_line(comparison.first)}. Lines are "
+            "95 % intervals, paired: both models on the same draws of pictures.",
         )
         for other in comparison.others
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..core.errors import ModelError
 from ..core.progress import Report, silent
+from .card import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Format:
         Of a single file.
     is_folder : bool
         Whether a path without that suffix becomes a folder, rather than the folder that the file goes to.
+    precisions : tuple of str
+        Of the numbers inside the network, that can be asked for; the first is what is written otherwise.
     """
 
     help: str
@@ -33,6 +36,7 @@ class Format:
     function: str
     suffix: str
     is_folder: bool = False
+    precisions: tuple[Precision, ...] = ("fp32",)
 
 
 FORMATS: dict[str, Format] = {
@@ -41,6 +45,15 @@ FORMATS: dict[str, Format] = {
         ".onnx_export",
         "export_onnx",
         ".onnx",
+        precisions=("fp32", "int8"),
+    ),
+    "openvino": Format(
+        "a model folder that is smaller and faster on processors, used here like any other",
+        ".openvino_export",
+        "export_openvino",
+        "",
+        is_folder=True,
+        precisions=("fp32", "bf16", "int8"),
     ),
     "bioimageio": Format(
         "a bioimage.io package, for Fiji, ilastik, QuPath and others",
@@ -59,6 +72,8 @@ def export_model(
     kind: str,
     report: Report = silent,
     *,
+    precision: Precision | None = None,
+    calibrate: Path | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a model in another format.
@@ -73,6 +88,11 @@ def export_model(
         One of `FORMATS`.
     report : callable
         May raise `CancelledError`.
+    precision : {"fp32", "bf16", "int8"}, optional
+        Of the numbers inside the network; not all formats have all. With int8 the path becomes a model
+        folder.
+    calibrate : Path, optional
+        Folder of pictures, for int8.
     overwrite : bool
 
     Returns
@@ -92,8 +112,22 @@ def export_model(
     if kind not in FORMATS:
         raise ModelError(f"format {kind!r} is not known", advice=f"Known are {', '.join(FORMATS)}.")
     chosen = FORMATS[kind]
+    precision = precision or chosen.precisions[0]
+    if precision not in chosen.precisions:
+        known = ", ".join(chosen.precisions)
+        raise ModelError(f"format {kind} is not written in {precision}", advice=f"It has {known}.")
     predictor = load_model(model)
     target = Path(path)
+    if kind == "openvino":
+        from .openvino_export import export_openvino
+
+        return export_openvino(
+            predictor, target, report, precision=precision, calibrate=calibrate, overwrite=overwrite
+        )
+    if precision == "int8":
+        from .onnx_int8 import export_onnx_int8
+
+        return export_onnx_int8(predictor, target, report, calibrate=calibrate, overwrite=overwrite)
     if not chosen.is_folder and target.suffix.lower() != chosen.suffix:
         target /= predictor.card.name + chosen.suffix
     function: Callable[..., Path] = getattr(import_module(chosen.room, __package__), chosen.function)
