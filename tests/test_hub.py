@@ -239,10 +239,9 @@ def test_a_checkpoint_that_would_call_something_is_refused(hub, tmp_path):
 def test_of_a_bioimageio_package_only_what_is_needed_is_fetched(hub, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from onnx_files import by_pixel, node, save
-
     from napari_specimen_seg.models.bioimageio_export import package_files
     from napari_specimen_seg.models.importing import import_model
+    from onnx_files import by_pixel, node, save
 
     model = by_pixel([[4, 0, 0], [0, 4, 0]], ending=[node("Softmax", ["logits"], ["scores"], axis=1)])
     said = ImportOptions(classes="background,leaf", preprocessing="imagenet:tiles=64")
