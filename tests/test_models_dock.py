@@ -316,6 +316,16 @@ def test_other_docks_learn_of_new_models_and_keep_their_choice(dock, home, qtbot
     assert changes == ["beetle"]
 
 
+def test_a_picker_leads_to_more_models(home, qtbot):
+    picker = ModelPicker()
+    qtbot.addWidget(picker)
+    place = picker.combo.findText("Get more models…")
+    with qtbot.waitSignal(picker.more_asked):
+        picker.combo.setCurrentIndex(place)
+        picker.combo.activated.emit(place)
+    assert picker.name == "beetle"
+
+
 def test_a_closed_picker_hears_no_more(dock, qtbot):
     picker = ModelPicker()
     picker.deleteLater()

@@ -21,6 +21,7 @@ from napari_specimen_seg.models import onnx_trial
 from napari_specimen_seg.models.bundle import read_card, write_bundle
 from napari_specimen_seg.models.importing import ImportOptions, QuestionsError, import_model, read_draft
 from napari_specimen_seg.models.onnx_export import export_onnx
+from napari_specimen_seg.models.onnx_files import check_onnx, shapes_at
 from napari_specimen_seg.models.onnx_read import CARD_KEY
 from napari_specimen_seg.models.predictor import Predictor, load_model
 from napari_specimen_seg.models.settings import PredictSettings
@@ -362,6 +363,23 @@ def test_a_cut_file_is_refused(tmp_path):
         path.write_bytes(content[:end])
         with pytest.raises(ModelError):
             read_draft(path, SAID)
+
+
+def test_altered_files_never_end_in_anything_but_one_line(tmp_path):
+    rng = np.random.default_rng(0)
+    originals = [model.SerializeToString() for model in NETWORKS.values()]
+    said = []
+    for _ in range(300):
+        content = bytearray(originals[rng.integers(len(originals))])
+        for place in rng.integers(0, len(content), rng.integers(1, 6)):
+            content[place] = rng.integers(256)
+        try:
+            facts = check_onnx(bytes(content), tmp_path)
+            shapes_at(facts, (1, 3, 64, 64), tmp_path)
+        except ModelError as error:
+            said.append(str(error))
+    assert len(said) > 100
+    assert all(len(line.splitlines()) == 1 for line in said)
 
 
 def test_the_checks_are_made_again_when_a_folder_is_opened(tmp_path):

@@ -128,6 +128,8 @@ def shapes_at(facts: OnnxFacts, sizes: tuple[int, ...], path: Path) -> dict[str,
     """
     import onnx
 
+    if len(facts.inputs) != 1:
+        raise ModelError(f"the network takes {len(facts.inputs)} inputs, a picture is one", path=path)
     model = onnx.ModelProto()
     model.CopyFrom(facts.model)
     for value in model.graph.input:

@@ -15,6 +15,7 @@ from .card_view import CardView, summary
 from .dock import quiet, row, slim
 from .library_events import library_events
 
+MORE = "Get more models…"
 CHOOSE = "Choose folder…"
 
 
@@ -27,10 +28,13 @@ class ModelPicker(QWidget):
         Another model is chosen, or none that can be read.
     refused
         A model cannot be used; carries the error.
+    more_asked
+        The person wants models that are not here yet.
     """
 
     model_changed = Signal()
     refused = Signal(object)
+    more_asked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -111,7 +115,7 @@ class ModelPicker(QWidget):
             self._paths = []
             for path, name in (*listed.items(), *((path, path.name) for path in kept)):
                 self._add(name, path)
-            self.combo.addItem(CHOOSE)
+            self.combo.addItems([MORE, CHOOSE])
             self.combo.setCurrentIndex(self._paths.index(before) if before in self._paths else 0)
         if not self._paths:
             self._show_none()
@@ -126,7 +130,7 @@ class ModelPicker(QWidget):
         self.combo.setItemData(len(self._paths) - 1, str(path), 3)
 
     def _finish_list(self) -> None:
-        self.combo.addItem(CHOOSE)
+        self.combo.addItems([MORE, CHOOSE])
         if self._paths:
             self._show()
         else:
@@ -136,13 +140,16 @@ class ModelPicker(QWidget):
         self.card, self.problem = None, None
         self.combo.setCurrentIndex(-1)
         self.combo.setPlaceholderText("no model yet")
-        self.about.setText("No model is installed. Choose a model folder.")
+        self.about.setText("No model is installed. Get one, or choose a model folder.")
 
     def _on_activated(self, index: int) -> None:
         if index < len(self._paths):
             self._show()
             return
         self.combo.setCurrentIndex(self._last if self._paths else -1)
+        if index == len(self._paths):
+            self.more_asked.emit()
+            return
         folder = QFileDialog.getExistingDirectory(self, "Choose a model folder")
         if folder:
             self.choose(Path(folder))

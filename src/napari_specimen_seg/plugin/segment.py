@@ -101,9 +101,16 @@ class SegmentDock(Dock):
         self.picture.changed.connect(self._on_setting)
         self.models.model_changed.connect(self._on_model)
         self.models.refused.connect(self.show_error)
+        self.models.more_asked.connect(self.open_models)
         self.options.changed.connect(self._on_setting)
         self.legend.class_chosen.connect(self.paint_class)
         self.follow(self.viewer.layers.events.removed, self._find_result)
+
+    def open_models(self) -> None:
+        """Open the Models dock, where models are imported and pulled."""
+        from .models import ModelsDock
+
+        open_dock(self.viewer, ModelsDock, "Models")
 
     # -- what is chosen ----------------------------------------------------------------------------
 
