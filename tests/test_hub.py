@@ -166,6 +166,7 @@ def test_a_pretrained_network_gives_the_same_answer(hub, pretrained, tmp_path):
     with pytest.raises(QuestionsError) as caught:
         pull(NAME)
     assert [question.field for question in caught.value.questions] == ["classes", "preprocessing"]
+    assert str(caught.value).startswith(f"{NAME}: What is its class called")
     assert "model.safetensors" not in hub.fetched() or not (tmp_path / "models" / "hub").exists()
     done = pull(NAME, options=SAID)
     assert (done.card.name, done.card.license, done.card.encoder) == ("leaf-parts", "mit", "resnet18")

@@ -20,7 +20,7 @@ from .files.atomic import atomic
 PACKAGES = ("napari-specimen-seg", "torch", "segmentation-models-pytorch", "timm", "numpy")
 """The packages that a mask depends on."""
 
-_BACKENDS = {"openvino": ("openvino",)}
+_BACKENDS = {"openvino": ("openvino",), "onnxruntime": ("onnxruntime",)}
 _MAX_BYTES = 4_000_000
 
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]

@@ -76,7 +76,7 @@ def pull(
         return there
     if folder is not None or not _is_newer(target, listing):
         refuse_taken(target, overwrite)
-    draft = _read(listing, options, report)
+    draft = _read_named(listing, options, report)
     report(Progress("saving", 0, 1))
     origin = {
         "hub": {
@@ -131,6 +131,19 @@ def _licensed(card: ModelCard, listing: Listing) -> ModelCard:
 
 
 # -- which files, and what is in them --------------------------------------------------------------
+
+
+def _read_named(listing: Listing, options: ImportOptions, report: Report) -> Draft:
+    """Read a repository; what is wrong with it is said of its name, not of a file deep in a cache."""
+    name = str(listing.repository)
+    try:
+        return _read(listing, options, report)
+    except QuestionsError as asked:
+        raise QuestionsError(asked.questions, path=name) from asked
+    except ModelError as error:
+        if error.path is None:
+            raise
+        raise ModelError(error.cause, path=name, advice=error.advice) from error
 
 
 def _read(listing: Listing, options: ImportOptions, report: Report) -> Draft:

@@ -111,11 +111,10 @@ def list_files(repository: Repository, report: Report) -> Listing:
     ModelError
         If there is no such repository or revision, it may not be seen, or nothing can be reached.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.constants import is_offline_mode
+    from huggingface_hub import HfApi, constants
 
     report(Progress(f"asking for {repository}", 0, 0))
-    if is_offline_mode():
+    if constants.HF_HUB_OFFLINE:
         return _cached(repository, "the Hub is switched off (HF_HUB_OFFLINE)")
     api = HfApi(endpoint=endpoint(), library_name="napari-specimen-seg")
     with explained(repository):
