@@ -113,6 +113,8 @@ class OnnxNetwork(_Stored):
         Where the file fixes them.
     stride : int
         Height and width must be divisible by this where they are free.
+    precision : {"fp32", "int8"}
+        Of the numbers inside the network; for people.
     """
 
     input: Annotated[str, Field(min_length=1, max_length=200)]
@@ -125,6 +127,7 @@ class OnnxNetwork(_Stored):
     height: Annotated[int, Field(ge=16, le=16384)] | None = None
     width: Annotated[int, Field(ge=16, le=16384)] | None = None
     stride: Annotated[int, Field(ge=1, le=1024)] = 32
+    precision: Literal["fp32", "int8"] = "fp32"
 
 
 Precision = Literal["fp32", "bf16", "int8"]

@@ -33,7 +33,7 @@ def engine_for(card: ModelCard, settings: PredictSettings) -> Engine:
     if card.onnx is not None:
         from .onnx_run import choose_onnx_engine
 
-        return choose_onnx_engine(settings)
+        return choose_onnx_engine(settings, card.onnx)
     if card.openvino is not None or settings.backend == "openvino":
         from .openvino_run import choose_openvino_engine
 

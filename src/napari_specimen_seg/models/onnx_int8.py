@@ -71,7 +71,8 @@ def export_onnx_int8(
     interface = _interface_in(content)
     inputs = calibration_inputs(card, calibrate, report)
     small = _quantized(content, interface, inputs, report, card.name)
-    changes = {"onnx": interface, "architecture": "ONNX", "encoder": "", "options": {}}
+    small_interface = interface.model_copy(update={"precision": "int8"})
+    changes = {"onnx": small_interface, "architecture": "ONNX", "encoder": "", "options": {}}
     write_bundle(target, shrunk_card(card, "int8", changes), small, overwrite=overwrite)
     return target
 

@@ -155,12 +155,14 @@ def input_shape(onnx: OnnxNetwork, channels: int, height: int, width: int, batch
     return (first, channels, *size) if onnx.input_layout == "NCHW" else (first, *size, channels)
 
 
-def choose_onnx_engine(settings: PredictSettings) -> Engine:
+def choose_onnx_engine(settings: PredictSettings, onnx: OnnxNetwork) -> Engine:
     """Resolve every ``auto`` for a model that onnxruntime computes.
 
     Parameters
     ----------
     settings : PredictSettings
+    onnx : OnnxNetwork
+        What the card says.
 
     Returns
     -------
@@ -175,7 +177,7 @@ def choose_onnx_engine(settings: PredictSettings) -> Engine:
         raise DeviceError(
             f"an ONNX model cannot be computed by {settings.backend}", advice="Use --backend auto."
         )
-    if settings.precision not in ("auto", "fp32"):
+    if settings.precision not in ("auto", onnx.precision):
         raise DeviceError(
             f"the precision of an ONNX model is in its file, not {settings.precision}",
             advice="Use --precision auto.",
@@ -186,7 +188,7 @@ def choose_onnx_engine(settings: PredictSettings) -> Engine:
             f"the installed onnxruntime does not compute on {settings.device}",
             advice="Use --device cpu, or install onnxruntime-gpu.",
         )
-    return Engine("cuda" if has_cuda and settings.device != "cpu" else "cpu", "onnxruntime", "fp32")
+    return Engine("cuda" if has_cuda and settings.device != "cpu" else "cpu", "onnxruntime", onnx.precision)
 
 
 def refuse_misfit(facts: OnnxFacts, card: ModelCard, path: Path) -> None:
