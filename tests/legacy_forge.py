@@ -100,8 +100,8 @@ class File:
         return self.made[-1]
 
     def tensor(self, array, device="cpu") -> Called:
-        array = np.asarray(array)
-        strides = tuple(step // array.itemsize for step in np.ascontiguousarray(array).strides)
+        array = np.array(array, order="C")
+        strides = tuple(step // array.itemsize for step in array.strides)
         return Called(REBUILD, (self.row(array, device), 0, array.shape, strides, False, Called(ORDERED)))
 
     def state_dict(self, arrays: Mapping[str, np.ndarray], prefix="") -> Called:

@@ -124,7 +124,7 @@ def _compare_layer(path: str, layer: Layer, module: torch.nn.Module, found: Comp
         if name in WITHOUT_EFFECT or name.startswith("__") or stored is None or not hasattr(module, name):
             continue
         built = _normal(getattr(module, name))
-        if _UNKNOWN in (built, stored) or isinstance(stored, dict):
+        if _UNKNOWN in (built, stored):
             continue
         found.attributes += 1
         if not _equal(stored, built):
@@ -184,7 +184,7 @@ def _normal(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         items = tuple(_normal(item) for item in value)
         return _UNKNOWN if any(item is _UNKNOWN or item is None for item in items) else items
-    return value if isinstance(value, dict) else _UNKNOWN
+    return _UNKNOWN
 
 
 def _equal(stored: Any, built: Any) -> bool:

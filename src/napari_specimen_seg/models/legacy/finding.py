@@ -175,8 +175,8 @@ def find_networks(root: Value) -> list[Network]:
 
 def _networks_in(weights: Weights) -> Iterator[Network]:
     for pattern, family in ((_SMP, "smp"), (_FASTAI, "fastai")):
-        prefixes = {match[1] for key in weights.tensors if (match := pattern.match(key))}
-        for prefix in sorted(prefixes, key=len):
+        prefixes = dict.fromkeys(match[1] for key in weights.tensors if (match := pattern.match(key)))
+        for prefix in prefixes:
             yield _network(weights, prefix, "smp" if family == "smp" else "fastai")
 
 

@@ -129,7 +129,11 @@ def _choose(networks: list[Network], path: Path, options: ImportOptions) -> Netw
     if chosen:
         return chosen[0]
     labels = tuple(network.label for network in networks)
-    question = Question("part", f"Which of the {len(networks)} networks in it?", labels)
+    question = Question(
+        "part",
+        f"It holds {len(networks)} networks: which one?" if len(networks) > 1 else "It holds one network.",
+        labels,
+    )
     raise QuestionsError((question,), path=path)
 
 
