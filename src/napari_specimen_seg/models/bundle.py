@@ -326,7 +326,7 @@ def readme(card: ModelCard) -> str:
         "\n".join(f"- {c.id}: {c.name} ({c.color})" for c in card.class_map),
         "## Trained on",
         f"{training.data} ({training.pictures} pictures). {training.split}" if training.pictures else "",
-        training.notes,
+        training.notes or ("" if training.pictures else "Not stated."),
         "\n".join(
             f"- {a.title}{', ' + a.license if a.license else ''}{', doi ' + a.doi if a.doi else ''}"
             for a in training.attribution

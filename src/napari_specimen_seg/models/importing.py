@@ -234,6 +234,8 @@ def read_draft(path: Path, options: ImportOptions, report: Report = silent) -> D
     """
     if not path.exists():
         raise ReadError("no such file or folder", path=path)
+    if not path.is_dir() and not path.is_file():  # reading a pipe or a device may never end
+        raise ReadError("it is neither a file nor a folder", path=path)
     return importer_for(path)(path, options, report)
 
 
@@ -285,7 +287,10 @@ def kind_of(path: Path) -> Kind:
         ``bioimageio`` (folder or zip), ``onnx`` or ``checkpoint``.
     """
     if path.is_dir():
-        names = [entry.name for entry in islice(path.iterdir(), 10_000)]
+        try:
+            names = [entry.name for entry in islice(path.iterdir(), 10_000)]
+        except OSError as error:
+            raise ReadError(f"cannot be read ({error.strerror or error})", path=path) from error
         kind = _kind_by_names(names)
         if kind is None:
             raise ModelError(
