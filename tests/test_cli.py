@@ -365,9 +365,21 @@ def test_the_card_of_a_model(run, own_models):
 
 def start(*arguments, **options) -> subprocess.Popen:
     words = [sys.executable, str(TESTS / "fake_model.py"), *map(str, arguments)]
+    # A test run that was started in the background ignores Ctrl-C, and would hand that down.
+    listening = {} if os.name == "nt" else {"preexec_fn": _listen}
     return subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **listening,
+        **options,
     )
+
+
+def _listen() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_until(condition) -> None:
