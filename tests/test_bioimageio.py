@@ -1,6 +1,7 @@
 """bioimage.io packages: written so that others open them, opened without running what is in them."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -109,6 +110,18 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
     predictor = onnx_model(tmp_path)
     first, second = (export_package(predictor, tmp_path / f"{i}.zip").read_bytes() for i in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("halo", [0, 16, 64, 100, 240])
+def test_the_test_has_a_size_that_the_package_takes(torch_model, halo):
+    preprocessing = Preprocessing(geometry=Tiles(size=512, halo=halo))
+    card = torch_model.card.model_copy(update={"preprocessing": preprocessing})
+    files = package_files(Predictor(card, torch_model.network))
+    shape = np.load(io.BytesIO(files["test_picture.npy"])).shape
+    axis = yaml.safe_load(files["rdf.yaml"])["inputs"][0]["axes"][2]["size"]
+    halo_there = yaml.safe_load(files["rdf.yaml"])["outputs"][0]["axes"][2].get("halo", 0)
+    assert shape[2] >= axis["min"] > 2 * halo_there
+    assert (shape[2] - axis["min"]) % axis["step"] == 0
 
 
 SCALINGS = ["imagenet", "zero-one", "percentile", "raw", "minus-one-one"]
@@ -440,13 +453,15 @@ print(json.dumps(found))
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kind", ["resize", "percentile", "unet"])
+@pytest.mark.parametrize("kind", ["resize", "percentile", "unet", "nuclei"])
 def test_the_zoos_own_tools_find_it_valid_and_get_the_same_answer(kind, tmp_path):
     pytest.importorskip("bioimageio.core", reason="needs the extra bioimageio")
     if kind == "unet":
         preprocessing = Preprocessing(geometry=Tiles(size=64, halo=16))
         card = make_card(encoder="resnet18", options=SMALL, preprocessing=preprocessing, license="MIT")
         predictor = Predictor(card, build_network(card))
+    elif kind == "nuclei":
+        predictor = load_model("nuclei")
     elif kind == "resize":
         predictor = onnx_model(tmp_path, preprocessing="imagenet:resize=64x96")
         assert isinstance(predictor.card.preprocessing.geometry, FixedResize)
@@ -459,4 +474,4 @@ def test_the_zoos_own_tools_find_it_valid_and_get_the_same_answer(kind, tmp_path
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["format"] in ("valid-format", "passed")
     assert {status for what, status in found.items() if what != "format"} == {"passed"}
-    assert len(found) == (3 if kind == "unet" else 2)
+    assert len(found) == (3 if kind in ("unet", "nuclei") else 2)

@@ -21,7 +21,7 @@ from .bioimageio_steps import steps_after, steps_of
 from .bundle import readme
 from .card import ModelCard
 from .network import is_in_library, stride_of_card
-from .onnx_export import example_size, onnx_bytes
+from .onnx_export import example_size, least_size, onnx_bytes
 from .onnx_files import require_onnx
 
 if TYPE_CHECKING:
@@ -186,9 +186,7 @@ def _sizes(card: ModelCard, example: tuple[int, int]) -> list[int | dict[str, in
     geometry = card.preprocessing.geometry
     if not isinstance(geometry, Tiles) or not geometry.fitted:
         return list(example)
-    stride = stride_of_card(card)
-    least = -(-(2 * geometry.halo + 1) // stride) * stride
-    return [{"min": least, "step": stride}] * 2
+    return [{"min": least_size(card), "step": stride_of_card(card)}] * 2
 
 
 def _input(card: ModelCard, sizes: list[int | dict[str, int]], test: dict[str, str]) -> dict[str, Any]:

@@ -93,11 +93,18 @@ def example_size(card: ModelCard) -> tuple[int, int]:
     """Return height and width of a picture as the network sees it: the card's, or small tiles."""
     geometry = card.preprocessing.geometry
     if isinstance(geometry, Tiles):
-        side = geometry.size if not geometry.fitted else min(geometry.size, 128)
+        side = max(min(geometry.size, 128), least_size(card)) if geometry.fitted else geometry.size
         stride = stride_of_card(card)
         return (-(-side // stride) * stride,) * 2
     place = card.preprocessing.placement(100, 100)
     return place.shape
+
+
+def least_size(card: ModelCard) -> int:
+    """Return the smallest side of a tile that leaves something inside its halo, in steps of the stride."""
+    geometry, stride = card.preprocessing.geometry, stride_of_card(card)
+    halo = geometry.halo if isinstance(geometry, Tiles) else 0
+    return -(-(2 * halo + 1) // stride) * stride
 
 
 def _interface(card: ModelCard, size: tuple[int, int]) -> OnnxNetwork:
