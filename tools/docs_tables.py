@@ -249,6 +249,13 @@ def block(part: str) -> str:
     return f"{head}\n\n```sh\n{chr(10).join(line.strip() for line in lines)}\n```" if lines else head
 
 
+def evaluation() -> str:
+    """Return what may be chosen for an evaluation."""
+    from napari_specimen_seg.evaluation.settings import EvaluateSettings
+
+    return fields_of(EvaluateSettings)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "measurements": measurements,
@@ -257,5 +264,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "settings": settings,
     "training": training,
+    "evaluation": evaluation,
 }
 """Name in the page -> what makes it."""

@@ -306,7 +306,13 @@ def costs(comparison: Comparison) -> Figure:
         colors = [_color_of(comparison, name) for name in table["model"]]
         axes.barh(places, np.nan_to_num(values), color=colors, height=0.6)
         for place, value in zip(places, values, strict=True):
-            axes.text(0, place, "" if np.isnan(value) else f" {value:.3g}", va="center", fontsize=8)
+            axes.text(
+                0,
+                place,
+                "" if np.isnan(value) else f" {value:.{2 if value < 10 else 1 if value < 100 else 0}f}",
+                va="center",
+                fontsize=8,
+            )
         axes.set_xlabel(title, fontsize=8)
         axes.set_xticks([])
         axes.set_yticks(places, [_name(name) for name in table["model"]])

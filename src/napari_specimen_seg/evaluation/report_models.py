@@ -73,7 +73,8 @@ def _model_row(comparison: Comparison, row: Mapping[Any, Any]) -> list[Cell]:
 
 def with_interval_of_points(row: Mapping[Any, Any]) -> str:
     """Return a difference in points with its interval: ``-0.31 (-0.80 to 0.12)``."""
-    value, low, high = (row[key] * 100 for key in ("difference", "difference_low", "difference_high"))
+    keys = ("difference", "difference_low", "difference_high")
+    value, low, high = (round(row[key] * 100, 2) + 0.0 for key in keys)  # no -0.00
     return f"{value:+.2f}" + ("" if math.isnan(low) else f" ({low:+.2f} to {high:+.2f})")
 
 

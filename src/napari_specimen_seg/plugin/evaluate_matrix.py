@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,10 @@ from ..core.errors import one_line
 from ..evaluation.result import OTHER, row_shares
 from .legend import swatch
 
-CELL = 34
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+CELL = 32
 """Side of a cell in pixels."""
 
 _NO_PARENT = QModelIndex()
@@ -83,20 +86,31 @@ class _Model(QAbstractTableModel):
 
 
 class _Shade(QStyledItemDelegate):
-    """Paints a cell the darker, the larger its share."""
+    """Paints a cell in the theme's colour, the stronger, the larger its share."""
+
+    def __init__(self, parent: QWidget, viewer: Viewer) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
 
     def paint(self, painter: Any, option: Any, index: Any) -> None:
         """Paint background, then text."""
         share = index.model().share(index)
         if share > 0:
-            color = QColor(option.palette.highlight().color())
-            color.setAlphaF(0.12 + 0.88 * share)
+            from napari.utils.theme import get_theme
+
+            color = QColor(get_theme(self._viewer.theme).current.as_hex())
+            color.setAlphaF(0.08 + 0.92 * share)
             painter.fillRect(option.rect, color)
         super().paint(painter, option, index)
 
 
 class ConfusionGrid(QTableView):
     """What was taken for what; the truth from top to bottom, the prediction from left to right.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose theme gives the colour.
 
     Signals
     -------
@@ -106,11 +120,11 @@ class ConfusionGrid(QTableView):
 
     cell_chosen = Signal(int, int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
         self.grid = _Model(self)
         self.setModel(self.grid)
-        self.setItemDelegate(_Shade(self))
+        self.setItemDelegate(_Shade(self, viewer))
         self.setAccessibleName("Confusion matrix: true classes in rows, predicted ones in columns")
         for header in (self.horizontalHeader(), self.verticalHeader()):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)

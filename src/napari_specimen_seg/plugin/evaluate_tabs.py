@@ -84,7 +84,7 @@ class ResultTabs(QTabWidget):
             table.setFixedHeight(110)
         self.bars, self.recall, self.levels = Plot(viewer, 230), Plot(viewer, 190), Plot(viewer, 190)
         self.spread, self.scatter = Plot(viewer, 150), Plot(viewer, 240)
-        self.grid = ConfusionGrid()
+        self.grid = ConfusionGrid(viewer)
         self.zoom = QCheckBox("zoomed")
         self.zoom.setToolTip("Let the axis cover only the scores that occur")
         self._plots = (self.bars, self.recall, self.levels, self.spread, self.scatter)
