@@ -17,6 +17,7 @@ from ..training.config import LearnSettings, TrainConfig
 from ..training.recipes import RECIPES
 from .dock import Dock, button, fold, heading, open_dock, primary, row, slim
 from .forms import SettingsForm
+from .library_events import library_events
 from .reproduce import Recipe, Reproduce
 from .status import duration
 from .train_curves import Curves
@@ -281,6 +282,7 @@ class TrainDock(Dock):
                 self.status.bar.setToolTip(event["text"])
             case "finished":
                 self.use.setVisible(True)
+                library_events().changed.emit()  # a new model may lie in the person's model folder
             case "failed":
                 self.show_error(SpecimenError(event["text"]))
 
