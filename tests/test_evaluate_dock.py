@@ -312,6 +312,19 @@ def test_masks_are_compared_with_each_other(dock, data, qtbot, viewer):
     assert "beetle_2 wrong in labels" in viewer.layers
 
 
+def test_a_row_of_the_models_chooses_the_scatter(dock, data, qtbot):
+    dock.second.choose(data / "masks")
+    dock.data.labels.choose(data / "labels")
+    for folder in ("labels", "masks", "images"):
+        dock.competitors.add_masks(data / folder)
+    dock.evaluate()
+    finish(qtbot, dock)
+    axis = dock.tabs.scatter.canvas.getAxis("left")
+    assert axis.labelText.startswith("masks")
+    dock.tabs.models.selectRow(2)
+    assert axis.labelText.startswith("images")
+
+
 def test_open_labels_are_evaluated_in_the_viewer(dock, viewer, qtbot):
     viewer.add_image(beetle(0), name="scan")
     for name, number in (("scan labels", 0), ("by model", 3)):

@@ -290,6 +290,9 @@ def test_the_best_threshold_of_a_model_is_found_in_one_run(folders, model):
         evaluation.add(case, silent)
     scores = evaluation.scores()
     assert scores.mean_iou == 0  # at 0.9 nothing is found: the leaves have 190 / 255
+    from napari_specimen_seg.evaluation.plots import threshold_curves, to_svg
+
+    assert b"<svg" in to_svg(threshold_curves(scores, 0.9, scores))
     threshold, score = scores.best_threshold
     assert 40 / 255 < threshold < 190 / 255
     assert score == 1

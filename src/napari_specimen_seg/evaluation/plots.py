@@ -186,7 +186,7 @@ def _by_model(scores: Mapping[str, Scores]) -> list[tuple[str, str, Any]]:
     return found
 
 
-def threshold_curves(scores: Scores, used: float | None = None) -> Figure:
+def threshold_curves(scores: Scores, used: float | None = None, ceiling: Scores | None = None) -> Figure:
     """Draw precision against recall, and IoU against the threshold, for each class.
 
     Parameters
@@ -195,6 +195,8 @@ def threshold_curves(scores: Scores, used: float | None = None) -> Figure:
         With `Scores.sureness`.
     used : float, optional
         The threshold that the model used.
+    ceiling : Scores, optional
+        Of two people; their mean IoU is drawn as a line.
 
     Returns
     -------
@@ -214,6 +216,9 @@ def threshold_curves(scores: Scores, used: float | None = None) -> Figure:
         right.text(best, 1.01, f"best {best:.3f}", ha="center", va="bottom", fontsize=8)
         right.plot(best, score, "ko", markersize=4)
         right.axvline(used, color="0.5", linestyle=":", linewidth=1)
+    if ceiling is not None:
+        _ceiling_line(right, ceiling.mean_iou, vertical=False)
+        right.legend(frameon=False, fontsize=8, loc="lower center")
     left.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
     right.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="threshold", ylabel="IoU")
     figure.legend(
@@ -250,7 +255,7 @@ def _mean_precision(scores: Scores) -> Any:
 # -- several models ------------------------------------------------------------------------------------
 
 
-def scatter(comparison: Comparison, other: str) -> Figure:
+def scatter(comparison: Comparison, other: str, ceiling: Scores | None = None) -> Figure:
     """Draw the mean IoU of each picture by one model against that by the first; winners have its colour."""
     figure = _figure(3.6, 3.8)
     axes = figure.add_subplot()
@@ -261,6 +266,10 @@ def scatter(comparison: Comparison, other: str) -> Figure:
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, zorder=1)
     axes.scatter(x, y, s=16, c=[colors[bool(b > a)] for a, b in zip(x, y, strict=True)], linewidths=0)
     low = max(0.0, min(float(np.min(np.concatenate([x, y]), initial=1)) - 0.05, 0.95))
+    if ceiling is not None:
+        _ceiling_line(axes, ceiling.overall["picture_mean_iou"], vertical=False)
+        _ceiling_line(axes, ceiling.overall["picture_mean_iou"], vertical=True)
+        axes.legend(*(part[:1] for part in axes.get_legend_handles_labels()), frameon=False, fontsize=8)
     axes.set(xlim=(low, 1), ylim=(low, 1), aspect="equal")
     axes.set_xlabel(f"{_name(comparison.first)} (wins {int((x > y).sum())})", color=colors[False])
     axes.set_ylabel(f"{_name(other)} (wins {int((y > x).sum())})", color=colors[True])

@@ -191,7 +191,7 @@ def _curve_section(given: ReportInput, scores: Scores, whose: str) -> Section | 
             "looks better than it is."
         )
     figure = drawn(
-        plots.threshold_curves(scores, given.used_threshold),
+        plots.threshold_curves(scores, given.used_threshold, given.ceiling),
         "Curves: precision against recall, and IoU against the threshold",
         "Left: precision and recall of each class at every threshold. Right: IoU by threshold; every class "
         "for itself, before overlaps between classes are settled.",

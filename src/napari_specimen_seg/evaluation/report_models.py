@@ -115,7 +115,7 @@ def _pairs_section(given: ReportInput) -> Section:
     figures = distributions(given, "Mean IoU of every picture by model")
     figures += [
         drawn(
-            plots.scatter(comparison, other),
+            plots.scatter(comparison, other, given.ceiling),
             f"Points: mean IoU of every picture by {other} against {comparison.first}",
             "One point for each picture, in the colour of the model that is better on it.",
         )

@@ -77,8 +77,8 @@ def recall_precision(scores: Scores) -> Draw:
     return draw
 
 
-def thresholds(scores: Scores, used: float | None) -> Draw:
-    """Draw the IoU of each class by threshold, and mark the best one and the one that was used."""
+def thresholds(scores: Scores, used: float | None, ceiling: Scores | None) -> Draw:
+    """Draw the IoU of each class by threshold; mark the best one, the one used, and what two people reach."""
     assert scores.sureness is not None
     overlap = iou_by_threshold(scores.sureness)
     best, _ = best_threshold(scores.sureness)
@@ -90,11 +90,13 @@ def thresholds(scores: Scores, used: float | None) -> Draw:
         if used is not None and np.isfinite(best):
             plot.level(best, f"best {best:.3f}")
             plot.line([used, used], [0, 1], plot.soft_color, dashed=True, width=1)
+        if ceiling is not None:
+            plot.level(ceiling.mean_iou, TWO_PEOPLE, vertical=False)
 
     return draw
 
 
-def scatter(comparison: Comparison, other: str) -> Draw:
+def scatter(comparison: Comparison, other: str, ceiling: Scores | None) -> Draw:
     """Draw each picture's mean IoU by one model against that by the first, in the winner's colour."""
     first = comparison.scores[comparison.first]
     x, y = first.picture_mean_iou, comparison.scores[other].picture_mean_iou
@@ -107,6 +109,10 @@ def scatter(comparison: Comparison, other: str) -> Draw:
     def draw(plot: Plot) -> None:
         plot.line([0, 1], [0, 1], plot.soft_color, width=1)
         plot.points(x, y, names, [mine if b > a else MODEL_COLORS[0] for a, b in zip(x, y, strict=True)])
+        if ceiling is not None:
+            for vertical in (False, True):
+                text = "" if vertical else TWO_PEOPLE
+                plot.level(ceiling.overall["picture_mean_iou"], text, vertical=vertical)
         wins = f"wins {int((x > y).sum())}", f"wins {int((y > x).sum())}"
         plot.axes(
             f"{one_line(comparison.first, 18)} ({wins[0]})",

@@ -72,6 +72,7 @@ class ResultTabs(QTabWidget):
             plot.name_chosen.connect(self.picture_asked)
         self.grid.cell_chosen.connect(self._on_cell)
         self.pictures.row_chosen.connect(self._on_row)
+        self.models.row_chosen.connect(self._draw_scatter)
         self.zoom.toggled.connect(lambda _: self._draw_spread())
         self.setVisible(False)
 
@@ -183,7 +184,7 @@ class ResultTabs(QTabWidget):
         used = used_threshold(evaluated.evaluation)
         self.found.setText(threshold_line(scores, used))
         self.recall.draw(plots.recall_precision(scores))
-        self.levels.draw(plots.thresholds(scores, used))
+        self.levels.draw(plots.thresholds(scores, used, evaluated.evaluation.ceiling))
 
     def _show_comparison(self, evaluated: Evaluated) -> None:
         comparison = evaluated.comparison
@@ -198,8 +199,15 @@ class ResultTabs(QTabWidget):
         titles = {key: title for key, title in _MODELS.items() if key in frame}
         self.models.show_frame(frame, list(titles), titles, ["#808080"] * len(frame))
         lines = [f"{name}: {comparison.verdict(name)}." for name in comparison.others]
-        self.verdict.setText(f"Compared with {comparison.first}. " + " ".join(lines))
-        self.scatter.draw(plots.scatter(comparison, comparison.others[0]))
+        hint = " Click a row to see its pictures." if len(lines) > 1 else ""
+        self.verdict.setText(f"Compared with {comparison.first}. {' '.join(lines)}{hint}")
+        self._draw_scatter(1)
+
+    def _draw_scatter(self, number: int) -> None:
+        """Draw a model of the table against the first; that one against the second."""
+        if self.evaluated is not None:
+            comparison, ceiling = self.evaluated.comparison, self.evaluated.evaluation.ceiling
+            self.scatter.draw(plots.scatter(comparison, comparison.names[max(1, number)], ceiling))
 
     def _show_tab(self, title: str, *, shown: bool) -> None:
         self.setTabVisible(self.indexOf(self._pages[title]), shown)
