@@ -444,6 +444,27 @@ def test_a_unet_of_fastai_by_its_weights(tmp_path, picture):
     )
 
 
+def test_the_pipeline_of_a_fastai_export_is_understood(tmp_path):
+    from napari_specimen_seg.models.legacy.files import open_contents
+    from napari_specimen_seg.models.legacy.hints import pipeline_of
+
+    file = File()
+    steps = [
+        Called(Named("fastai.vision.core", "AddMaskCodes"), state={"codes": ["background", "leaf"]}),
+        Called(Named("fastai.vision.augment", "Resize"), state={"size": (64, 48), "method": "squish"}),
+        Called(
+            Named("fastai.data.transforms", "Normalize"),
+            state={"mean": file.tensor([0.5, 0.25, 0.125]), "std": file.tensor([1.0, 2.0, 4.0])},
+        ),
+    ]
+    contents = open_contents(file.zipped({"dls": steps}, tmp_path / "m.pkl"))
+
+    found = pipeline_of(contents.root)
+
+    assert (found.classes, found.size, found.method) == (("background", "leaf"), (64, 48), "squish")
+    assert contents.source.tensors({"mean": found.mean})["mean"].tolist() == [0.5, 0.25, 0.125]
+
+
 def as_fastai_2(state):
     """Return weights under the names of fastai 2, with the spectral norm of self-attention apart."""
     renamed = {}

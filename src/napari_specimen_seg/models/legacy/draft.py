@@ -188,7 +188,7 @@ def _draft(contents: Contents, found: Recognition, options: ImportOptions, repor
     renamed, converted = _renamed(weights, fitted)
     card = _with_origin(fitted, contents)
     complete = _checked(card, renamed)
-    notes = (*found.notes, *found.assumed, *described.notes, *fitted.notes, *converted)
+    notes = (*found.notes, *found.assumed, *described.notes, *_padded(pipeline), *fitted.notes, *converted)
     return Draft(card, complete, notes)
 
 
@@ -239,7 +239,9 @@ def _scaling(pipeline: Pipeline, contents: Contents, found: Recognition) -> Scal
     if pipeline.mean is None or pipeline.std is None:
         return Scaling((0.0,) * found.in_channels, (1.0,) * found.in_channels)
     read = contents.source.tensors({"mean": pipeline.mean, "std": pipeline.std})
-    mean, std = (tuple(float(value) for value in read[name].flatten()) for name in ("mean", "std"))
+    mean, std = (
+        tuple(float(f"{value:.7g}") for value in read[name].flatten().tolist()) for name in ("mean", "std")
+    )
     if len(mean) != found.in_channels or len(std) != len(mean) or not all(value > 0 for value in std):
         raise ModelError("the mean and deviation in it do not fit the network's channels", path=contents.path)
     return Scaling(mean, std)
@@ -247,6 +249,12 @@ def _scaling(pipeline: Pipeline, contents: Contents, found: Recognition) -> Scal
 
 def _geometry(pipeline: Pipeline) -> Geometry | None:
     return geometry_of(pipeline.size, pipeline.method)
+
+
+def _padded(pipeline: Pipeline) -> tuple[str, ...]:
+    if pipeline.size is None or pipeline.method != "crop":
+        return ()
+    return ("pictures were cropped to a square in training; here they are padded, so that nothing is lost",)
 
 
 def _renamed(weights: Mapping[str, torch.Tensor], fitted: Fit) -> tuple[dict[str, torch.Tensor], list[str]]:

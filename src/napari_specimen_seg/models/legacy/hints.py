@@ -159,8 +159,10 @@ def pipeline_of(root: Value) -> Pipeline:
         name = value.name.rpartition(".")[2] if isinstance(value, Call) else ""
         if table is None:
             continue
-        if name == "AddMaskCodes" and not classes:
-            classes = _names(plain(table.get("codes"))) or ()
+        if name in ("AddMaskCodes", "SegmentationProcessor") and not classes:
+            classes = _names(plain(table.get("codes") or table.get("classes"))) or ()
+        elif size is None and isinstance(table.get("tfmargs"), Table):  # fastai 1, which crops
+            size, method = _size(plain(table.get("tfmargs").get("size"))), "crop"
         elif name == "Resize" and size is None:
             size, method = _size(plain(table.get("size"))), str(plain(table.get("method")) or "crop")
         elif mean is None and isinstance(table.get("mean"), Call) and name in ("", "Normalize"):

@@ -28,6 +28,8 @@ _FUNCTIONS = {
     *(f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")),
     *("_codecs.encode", "copyreg._reconstructor", "copy_reg._reconstructor", "functools.partial"),
     *("argparse.Namespace", "types.SimpleNamespace", "random.Random", "uuid.UUID", "decimal.Decimal"),
+    *(f"inspect.{name}" for name in ("Parameter", "Signature", "_ParameterKind")),
+    *("PIL.Image.Resampling", "PIL.Image.Transpose", "operator.itemgetter", "operator.attrgetter"),
     *("torch.Size", "torch.device", "torch.Tensor", "torch.nn.parameter.Parameter"),
     *("torch._tensor._rebuild_from_type_v2", "torch._tensor._rebuild_from_type"),
     *("torch.utils.hooks.RemovableHandle", "torch.serialization._get_layout"),

@@ -137,13 +137,17 @@ def _choose(networks: list[Network], path: Path, options: ImportOptions) -> Netw
     raise QuestionsError((question,), path=path)
 
 
+_LIBRARIES = ("torch.nn.parallel.", "segmentation_models_pytorch.", "fastai.")
+
+
 def _notes(network: Network) -> list[str]:
     notes = []
-    wrapped = [kind for kind in network.wrapped_in if not kind.startswith("torch.nn.parallel.")]
+    around = [*network.wrapped_in, *([network.layer.kind.dotted] if network.layer is not None else [])]
+    wrapped = [kind for kind in around if not kind.startswith(_LIBRARIES)]
     if wrapped:
         notes.append(
-            f"the network lies inside of {one_line(wrapped[0], 80)}, whose own code is not run: if it did "
-            "more than to call the network, the masks differ"
+            f"the network is, or lies in, a {one_line(wrapped[0], 80)}, whose own code is not run: if that "
+            "did more than the network does, the masks differ"
         )
     if network.left_out:
         some = ", ".join(one_line(name, 40) for name in network.left_out[:2])
