@@ -356,6 +356,36 @@ def test_pictures_are_scaled_as_the_encoder_was_trained(tmp_path, network):
     assert card.preprocessing.geometry == Tiles(fitted=False)  # squeeze and excitation sees the whole tile
 
 
+# -- the command line --------------------------------------------------------------------------------
+
+
+def test_the_command_line_imports_and_inspects(tmp_path, network, capsys):
+    import json
+
+    from napari_specimen_seg.cli import main
+
+    source = saved({"state_dict": network.state_dict()}, tmp_path / "m.pth")
+
+    assert main(["models", "import", str(source), "-o", str(tmp_path / "made"), "--classes", "a,b,c"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "made")
+    assert main(["models", "inspect", str(source), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["network"], facts["architecture"], facts["encoder"]) == ("state_dict", "Unet", ENCODER)
+    assert facts["foreign_calls"] == []
+
+
+def test_a_question_on_the_command_line_is_one_line(tmp_path, network, capsys):
+    from napari_specimen_seg.cli import main
+
+    other = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    other["segmentation_head.0.bias"] += 1
+    source = saved({"a": network.state_dict(), "b": other}, tmp_path / "m.pth")
+
+    assert main(["models", "import", str(source), "-o", str(tmp_path / "made")]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("Give --part (a, b).")
+    assert not (tmp_path / "made").exists()
+
+
 # -- layers that are not what they were --------------------------------------------------------------
 
 

@@ -77,7 +77,7 @@ def _named(error: ModelError, contents: Contents) -> ModelError:
     if contents.foreign:
         return ModelError(
             f"refused: opening it would call {_some(contents.foreign)}, which no network needs; "
-            f"and {error.cause}",
+            f"and {error.cause.removeprefix('refused: ')}",
             path=contents.path,
         )
     return type(error)(error.cause, path=contents.path, advice=error.advice)

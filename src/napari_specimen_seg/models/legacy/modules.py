@@ -10,7 +10,7 @@ from .records import Call, Group, Name, Table, Value, state_table
 from .tensors import TensorRef, as_tensor
 
 MAX_DEPTH = 60
-MAX_MODULES = 50_000
+MAX_MODULES = 20_000
 """The largest networks seen have 3,000 layers, 12 deep."""
 
 _HELD_APART = ("_modules", "_parameters", "_buffers")

@@ -21,7 +21,7 @@ from .records import Call, Group, Name, Storage, Table, Value
 MAX_PICKLE_BYTES = 64_000_000
 """The weights lie outside of the pickle; the largest honest ones seen have 2 MB."""
 
-MAX_OPCODES = 2_000_000
+MAX_OPCODES = 1_000_000
 """A whole network of 2,000 layers with its optimizer needs about 300,000."""
 
 
