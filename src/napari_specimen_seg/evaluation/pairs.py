@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +10,8 @@ from pathlib import Path
 from ..core.errors import ReadError, one_line
 from ..core.files import find_inputs
 from ..core.files.dsb2018 import is_sample
+from ..core.files.names import bare_name, name_key
 from ..core.image import SpecimenImage, SpecimenLabels
-
-ENDINGS = ("_mask", "_masks", "_label", "_labels", "-mask", "-masks", "-label", "-labels", ".mask", " labels")
-"""What may stand behind a picture's name in the name of its labels."""
 
 CONFIDENCE = "_confidence"
 """How pictures end that say how sure a model was; they are no labels."""
@@ -97,12 +94,12 @@ class Folder:
         self._bare: dict[str, list[Path]] = defaultdict(list)
         self._used: set[Path] = set()
         for path in labels_in(where):
-            self._exact[_key(path)].append(path)
+            self._exact[name_key(path)].append(path)
             self._bare[bare_name(path)].append(path)
 
     def of(self, labels: Path) -> Path | str:
         """Return the file that belongs to a label file, or why there is none."""
-        found = self._exact.get(_key(labels)) or self._bare.get(bare_name(labels)) or []
+        found = self._exact.get(name_key(labels)) or self._bare.get(bare_name(labels)) or []
         if len(found) == 1:
             self._used.add(found[0])
             return found[0]
@@ -185,19 +182,6 @@ def labels_in(where: Path) -> list[Path]:
     if not kept:
         raise ReadError("there are no label files here", path=where, advice="Choose another folder.")
     return kept
-
-
-def bare_name(path: Path) -> str:
-    """Return what is compared of a file's name: without suffix, without what marks it as labels."""
-    stem = _key(path)
-    ending = next((e for e in ENDINGS if stem.endswith(e) and len(stem) > len(e)), "")
-    return stem.removesuffix(ending)
-
-
-def _key(path: Path) -> str:
-    stem = path.stem
-    stem = stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem
-    return unicodedata.normalize("NFC", stem)
 
 
 def _named(paths: list[Path]) -> list[tuple[str, Path]]:

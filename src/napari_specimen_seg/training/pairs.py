@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,10 +10,11 @@ from pathlib import Path
 
 from ..core.errors import ReadError
 from ..core.files import find_inputs
+from ..core.files.names import LABEL_ENDINGS, name_key
 from .config import DataSettings
 
-MASK_ENDINGS = ("", "_mask", "_masks", "_label", "_labels", "-mask", "-labels", ".mask")
-"""What may stand behind a picture's stem in the name of its mask."""
+MASK_ENDINGS = ("", *LABEL_ENDINGS)
+"""What may stand behind a picture's stem in the name of its mask; nothing at all, first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +99,10 @@ def find_pairs(data: DataSettings) -> PairList:
     return found
 
 
-def _key(stem: str) -> str:
-    """Return a stem as it is compared: accents composed, so that Mac and Linux names agree."""
-    return unicodedata.normalize("NFC", stem)
-
-
 def _by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
-        found[_key(path.stem)].append(path)
+        found[name_key(path)].append(path)
     return found
 
 
