@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QToolTip, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QToolTip
 
+from .plot_canvas import ThemedPlot
 from .table import number_text
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def histogram(bars: Bars) -> Bins:
     )
 
 
-class BarPlot(QWidget):
-    """A horizontal bar plot. pyqtgraph is imported when there is something to draw.
+class BarPlot(ThemedPlot):
+    """A horizontal bar plot.
 
     Parameters
     ----------
@@ -109,14 +110,9 @@ class BarPlot(QWidget):
     bar_chosen = Signal(int)
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = viewer
+        super().__init__(viewer)
         self._bars: Bars | None = None
         self._bins: Bins | None = None
-        self.canvas: Any = None
-        self._box = QVBoxLayout(self)
-        self._box.setContentsMargins(0, 0, 0, 0)
-        self.setVisible(False)
 
     def show_bars(self, bars: Bars) -> None:
         """Draw bars.
@@ -130,7 +126,9 @@ class BarPlot(QWidget):
         if not len(bars.values):
             return
         if self.canvas is None:
-            self.canvas = self._make_canvas()
+            self.make_canvas()
+            self.canvas.scene().sigMouseMoved.connect(self._on_hover)
+            self.canvas.scene().sigMouseClicked.connect(self._on_click)
         self.refresh()
 
     def refresh(self, event: Any = None) -> None:
@@ -138,7 +136,7 @@ class BarPlot(QWidget):
         del event
         if self._bars is None or self.canvas is None:
             return
-        self._apply_theme()
+        self.apply_theme()
         self.canvas.clear()
         if len(self._bars.values) <= MOST_NAMES:
             self._draw_bars(self._bars)
@@ -196,36 +194,10 @@ class BarPlot(QWidget):
         self.canvas.setYRange(0, max(1.0, float(below.max())), padding=0.04)
         self.setFixedHeight(200)
 
-    def _make_canvas(self) -> Any:
-        import pyqtgraph as pg
-
-        canvas = pg.PlotWidget()
-        canvas.setMenuEnabled(False)
-        canvas.hideButtons()
-        canvas.setMouseEnabled(False, False)
-        canvas.getAxis("bottom").enableAutoSIPrefix(False)
-        canvas.scene().sigMouseMoved.connect(self._on_hover)
-        canvas.scene().sigMouseClicked.connect(self._on_click)
-        self._box.addWidget(canvas)
-        return canvas
-
     def _brushes(self, colors: Sequence[str]) -> list[str]:
         """Return colours to fill with; the theme's where a row has no class."""
-        from napari.utils.theme import get_theme
-
-        plain = get_theme(self._viewer.theme).current.as_hex()
+        plain = self.theme.current.as_hex()
         return [color or plain for color in colors]
-
-    def _apply_theme(self) -> None:
-        from napari.utils.theme import get_theme
-
-        theme = get_theme(self._viewer.theme)
-        text = theme.text.as_hex()
-        self.canvas.setBackground(theme.background.as_hex())
-        for side in ("left", "bottom"):
-            axis = self.canvas.getAxis(side)
-            axis.setPen(theme.secondary.as_hex())
-            axis.setTextPen(text)
 
     def _point(self, position: Any) -> Any:
         """Return a position of the scene in the plot's values, or None outside."""

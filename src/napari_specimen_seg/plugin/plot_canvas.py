@@ -16,8 +16,66 @@ Draw = Callable[["Plot"], None]
 """Puts lines and points into the plot's canvas, which is empty."""
 
 
-class Plot(QWidget):
-    """A plot. pyqtgraph is imported when there is something to draw.
+class ThemedPlot(QWidget):
+    """A canvas in the colours of napari's theme. pyqtgraph is imported when there is something to draw.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose theme gives the colours.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.canvas: Any = None
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        self.setVisible(False)
+
+    def make_canvas(self) -> None:
+        """Make the canvas, if there is none yet."""
+        if self.canvas is not None:
+            return
+        import pyqtgraph as pg
+
+        self.canvas = pg.PlotWidget()
+        self.canvas.setMenuEnabled(False)
+        self.canvas.hideButtons()
+        self.canvas.setMouseEnabled(False, False)
+        for side in ("left", "bottom"):
+            self.canvas.getAxis(side).enableAutoSIPrefix(False)
+        self.layout().addWidget(self.canvas)
+
+    def apply_theme(self) -> None:
+        """Give the canvas the colours of the theme of the moment."""
+        theme = self.theme
+        self.canvas.setBackground(theme.background.as_hex())
+        for side in ("left", "bottom"):
+            axis = self.canvas.getAxis(side)
+            axis.setPen(theme.secondary.as_hex())
+            axis.setTextPen(theme.text.as_hex())
+
+    @property
+    def theme(self) -> Any:
+        """The theme of the moment."""
+        from napari.utils.theme import get_theme
+
+        return get_theme(self._viewer.theme)
+
+    @property
+    def text_color(self) -> str:
+        """The colour of text in the theme of the moment."""
+        return str(self.theme.text.as_hex())
+
+    @property
+    def soft_color(self) -> str:
+        """A colour for what is in the background, in the theme of the moment."""
+        return str(self.theme.secondary.as_hex())
+
+
+class Plot(ThemedPlot):
+    """What a function draws, which is called again when the theme changes.
 
     Parameters
     ----------
@@ -35,14 +93,9 @@ class Plot(QWidget):
     name_chosen = Signal(str)
 
     def __init__(self, viewer: Viewer, height: int = 200) -> None:
-        super().__init__()
-        self._viewer = viewer
+        super().__init__(viewer)
         self._draw: Draw | None = None
-        self.canvas: Any = None
         self.setFixedHeight(height)
-        box = QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        self.setVisible(False)
 
     def draw(self, draw: Draw | None) -> None:
         """Draw something else; None hides the plot."""
@@ -55,46 +108,10 @@ class Plot(QWidget):
         del event
         if self._draw is None:
             return
-        if self.canvas is None:
-            self.canvas = self._make_canvas()
-        self._apply_theme()
+        self.make_canvas()
+        self.apply_theme()
         self.canvas.clear()
         self._draw(self)
-
-    def _make_canvas(self) -> Any:
-        import pyqtgraph as pg
-
-        canvas = pg.PlotWidget()
-        canvas.setMenuEnabled(False)
-        canvas.hideButtons()
-        canvas.setMouseEnabled(False, False)
-        for side in ("left", "bottom"):
-            canvas.getAxis(side).enableAutoSIPrefix(False)
-        self.layout().addWidget(canvas)
-        return canvas
-
-    def _apply_theme(self) -> None:
-        theme = self._theme()
-        self.canvas.setBackground(theme.background.as_hex())
-        for side in ("left", "bottom"):
-            axis = self.canvas.getAxis(side)
-            axis.setPen(theme.secondary.as_hex())
-            axis.setTextPen(theme.text.as_hex())
-
-    def _theme(self) -> Any:
-        from napari.utils.theme import get_theme
-
-        return get_theme(self._viewer.theme)
-
-    @property
-    def text_color(self) -> str:
-        """The colour of text in the theme of the moment."""
-        return str(self._theme().text.as_hex())
-
-    @property
-    def soft_color(self) -> str:
-        """A colour for what is in the background, in the theme of the moment."""
-        return str(self._theme().secondary.as_hex())
 
     # -- what may be drawn ---------------------------------------------------------------------------
 
