@@ -110,33 +110,44 @@ class InputSettings(_Settings):
         Literal["rgb", "gray"] | Annotated[int, Field(ge=1, le=64)],
         Field(title="Channels", description="Colour, grey, or a number of channels taken as they are."),
     ] = "rgb"
-    values: Annotated[ValueRange, Field(title="Range of values")] = ByDtype()
-    geometry: Annotated[Geometry, Field(title="Size")] = PadToSquare(size=512)
+    values: Annotated[
+        ValueRange,
+        Field(title="Range of values", description="What becomes black and white for the network."),
+    ] = ByDtype()
+    geometry: Annotated[
+        Geometry, Field(title="Size", description="Tiles at the picture's scale, stretched, or padded.")
+    ] = PadToSquare(size=512)
 
 
 class AugmentSettings(_Settings):
     """How pictures are varied while learning. Each strength is 0 (off) to 1."""
 
-    flip_horizontal: Annotated[bool, Field(title="Mirror left-right")] = True
-    flip_vertical: Annotated[bool, Field(title="Mirror up-down")] = False
-    quarter_turns: Annotated[bool, Field(title="Quarter turns")] = False
+    flip_horizontal: Annotated[bool, Field(title="Mirror left-right", description="Half of the samples.")] = (
+        True
+    )
+    flip_vertical: Annotated[
+        bool, Field(title="Mirror up-down", description="For pictures without an up.")
+    ] = False
+    quarter_turns: Annotated[
+        bool, Field(title="Quarter turns", description="For pictures without an up.")
+    ] = False
     rotate: Annotated[float, Field(ge=0, le=180, title="Rotate", description="Up to so many degrees.")] = 15
     shift: Annotated[Share, Field(title="Shift", description="Up to this part of the side.")] = 0.1
     scale: Annotated[
         float, Field(ge=0, lt=1, title="Scale", description="0.25 means 0.75 to 1/0.75 of the size.")
     ] = 0.2
-    elastic: Annotated[Strength, Field(title="Elastic")] = 0.0
+    elastic: Annotated[Strength, Field(title="Elastic", description="Bends softly.")] = 0.0
     crop: Annotated[
         tuple[float, float] | None,
         Field(title="Crop by area", description="Random squares of this part of the area, e.g. 0.25 to 0.9."),
     ] = None
-    brightness: Annotated[Strength, Field(title="Brightness")] = 0.3
-    contrast: Annotated[Strength, Field(title="Contrast")] = 0.3
-    gamma: Annotated[Strength, Field(title="Gamma")] = 0.3
-    hue: Annotated[Strength, Field(title="Hue and saturation")] = 0.1
-    noise: Annotated[Strength, Field(title="Noise")] = 0.1
-    blur: Annotated[Strength, Field(title="Blur")] = 0.1
-    jpeg: Annotated[Strength, Field(title="JPEG artefacts")] = 0.0
+    brightness: Annotated[Strength, Field(title="Brightness", description="As with other lamps.")] = 0.3
+    contrast: Annotated[Strength, Field(title="Contrast", description="Flatter and harder.")] = 0.3
+    gamma: Annotated[Strength, Field(title="Gamma", description="Lighter or darker shadows.")] = 0.3
+    hue: Annotated[Strength, Field(title="Hue and saturation", description="As with other cameras.")] = 0.1
+    noise: Annotated[Strength, Field(title="Noise", description="Grain.")] = 0.1
+    blur: Annotated[Strength, Field(title="Blur", description="Out of focus.")] = 0.1
+    jpeg: Annotated[Strength, Field(title="JPEG artefacts", description="As of strong compression.")] = 0.0
     erase: Annotated[Strength, Field(title="Random erasing", description="Probability.")] = 0.0
     trivial: Annotated[
         bool, Field(title="TrivialAugment", description="One random operation of random strength.")
@@ -157,18 +168,36 @@ class LearnSettings(_Settings):
         Literal["none", "balanced"],
         Field(title="Class weights", description="Balanced: rare classes count more (square-root rule)."),
     ] = "none"
-    optimizer: Annotated[Literal["adam", "adamw", "sgd"], Field(title="Optimiser")] = "adamw"
+    optimizer: Annotated[
+        Literal["adam", "adamw", "sgd"], Field(title="Optimiser", description="How steps are chosen.")
+    ] = "adamw"
     lr: Annotated[
         float,
-        Field(gt=0, le=10, title="Learning rate", json_schema_extra={"step": 1e-6}),
+        Field(
+            gt=0,
+            le=10,
+            title="Learning rate",
+            json_schema_extra={"step": 1e-6},
+            description="Size of a step: too large jumps about, too small never arrives.",
+        ),
     ] = 1e-3
     weight_decay: Annotated[
-        float, Field(ge=0, le=1, title="Weight decay", json_schema_extra={"step": 0.001})
+        float,
+        Field(
+            ge=0,
+            le=1,
+            title="Weight decay",
+            description="Pulls weights to zero.",
+            json_schema_extra={"step": 0.001},
+        ),
     ] = 0.01
-    schedule: Annotated[Literal["one_cycle", "cosine", "plateau", "constant"], Field(title="Schedule")] = (
-        "one_cycle"
-    )
-    epochs: Annotated[int, Field(ge=1, le=100_000, title="Epochs")] = 40
+    schedule: Annotated[
+        Literal["one_cycle", "cosine", "plateau", "constant"],
+        Field(title="Schedule", description="How the learning rate changes."),
+    ] = "one_cycle"
+    epochs: Annotated[
+        int, Field(ge=1, le=100_000, title="Epochs", description="How often everything is learned from.")
+    ] = 40
     frozen_epochs: Annotated[
         int,
         Field(
@@ -188,7 +217,9 @@ class LearnSettings(_Settings):
             description="Divisors of the rate for the first and the last layers, e.g. 400 and 4.",
         ),
     ] = None
-    batch_size: Annotated[int, Field(ge=1, le=4096, title="Batch size")] = 8
+    batch_size: Annotated[
+        int, Field(ge=1, le=4096, title="Batch size", description="Pictures learned from at once.")
+    ] = 8
     accumulate: Annotated[int, Field(ge=1, le=4096, title="Accumulate", description="Batches per step.")] = 1
     precision: Annotated[
         Literal["auto", "fp32", "mixed"],
@@ -217,7 +248,9 @@ class LearnSettings(_Settings):
     patches: Annotated[
         int, Field(ge=1, le=1000, title="Patches", description="Per picture and epoch, for tiles.")
     ] = 1
-    threshold: Annotated[float, Field(gt=0, lt=1, title="Threshold")] = 0.5
+    threshold: Annotated[
+        float, Field(gt=0, lt=1, title="Threshold", description="Probability from which on it is the class.")
+    ] = 0.5
     head: Annotated[
         Literal["auto", "softmax", "sigmoid", "binary"],
         Field(title="Head", description="Auto: binary for one class, else softmax."),
@@ -234,16 +267,21 @@ class RunSettings(_Settings):
     """Where it runs and what it leaves."""
 
     name: Annotated[str, Field(max_length=100, title="Name", description="Empty: the folder's name.")] = ""
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1, title="Seed")] = 0
+    seed: Annotated[
+        int, Field(ge=0, le=2**31 - 1, title="Seed", description="The same seed gives the same model.")
+    ] = 0
     device: Annotated[
         str, Field(pattern=r"^[a-z0-9:_-]{1,40}$", title="Device", description="Lightning's accelerator.")
     ] = "auto"
     devices: Annotated[str, Field(title="Devices", description="Lightning's devices, e.g. 1 or 0,1.")] = "1"
-    nodes: Annotated[int, Field(ge=1, title="Nodes")] = 1
+    nodes: Annotated[int, Field(ge=1, title="Nodes", description="Machines that train together.")] = 1
     strategy: Annotated[str, Field(title="Strategy", description="Lightning's strategy.")] = "auto"
-    workers: Annotated[int, Field(ge=0, le=256, title="Loader processes")] = 0
+    workers: Annotated[
+        int, Field(ge=0, le=256, title="Loader processes", description="0: the training does it.")
+    ] = 0
     loggers: Annotated[
-        tuple[Literal["tensorboard", "wandb"], ...], Field(title="Logs beside history.csv")
+        tuple[Literal["tensorboard", "wandb"], ...],
+        Field(title="Logs beside history.csv", description="Each must be installed."),
     ] = ()
 
 
