@@ -10,17 +10,23 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QLineEdit,
     QSpinBox,
+    QToolButton,
     QWidget,
 )
+
+from ..core.errors import SpecimenError
+from .boxes import NumberBox, guard_wheel
 
 _RULES = ("ge", "gt", "le", "lt")
 _FAR = 1e9
@@ -110,7 +116,14 @@ def make_control(field: FieldInfo, *, choices: Iterable[str] | None = None, unse
     TypeError
         If the field's type has no control.
     """
+    from . import controls
+
     kind, optional = plain_type(field.annotation)
+    made = controls.composite(field, field.title or "")
+    if made is not None:
+        return made
+    if get_origin(kind) is Literal and len(get_args(field.annotation)) > 1 and _has_number(field):
+        return controls.word_or_number([str(c) for c in get_args(kind)])
     if get_origin(kind) is Literal:
         return _choice([str(c) for c in get_args(kind)] if choices is None else list(choices))
     if kind is bool:
@@ -119,13 +132,23 @@ def make_control(field: FieldInfo, *, choices: Iterable[str] | None = None, unse
     if kind is int:
         return _number(QSpinBox(), field, 1, unset if optional else None)
     if kind is float:
-        spin = QDoubleSpinBox()
-        spin.setDecimals(max(2, round(-math.log10(Bounds.of(field, 0.01).step))))
+        spin = NumberBox()
+        step = Bounds.of(field, 0.01).step
+        spin.setDecimals(max(4, round(-math.log10(step))))
+        if step < 0.001:  # steps as small as that lead nowhere from a number a thousand times as large
+            spin.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
         return _number(spin, field, 0.01, unset if optional else None)
+    if kind is str and choices is not None:
+        return controls.text_with_suggestions(choices)
     if kind is str:
         line = QLineEdit()
         return Control(line, line.text, line.setText, line.textChanged)
     raise TypeError(f"no control for a field of type {kind}")
+
+
+def _has_number(field: FieldInfo) -> bool:
+    kinds = [getattr(kind, "__origin__", kind) for kind in get_args(field.annotation)]
+    return int in kinds
 
 
 def _choice(choices: list[str]) -> Control:
@@ -163,6 +186,8 @@ class SettingsForm(QWidget):
         Its fields have titles, descriptions, bounds and defaults.
     parent : QWidget, optional
         Of the form.
+    resettable : bool
+        Whether `mark_changes` shows a button beside each change that takes it back.
 
     Signals
     -------
@@ -172,9 +197,13 @@ class SettingsForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, model: type[BaseModel], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, model: type[BaseModel], parent: QWidget | None = None, *, resettable: bool = False
+    ) -> None:
         super().__init__(parent)
         self._model = model
+        self._resettable = resettable
+        self._marks: dict[str, tuple[QWidget, QToolButton]] = {}
         self._controls: dict[str, Control] = {}
         self._rows = QFormLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
@@ -202,6 +231,7 @@ class SettingsForm(QWidget):
         while self._rows.rowCount():
             self._rows.removeRow(0)
         self._controls = {}
+        self._marks = {}
         for name in names:
             self._add(name, (choices or {}).get(name), (unset or {}).get(name, ""))
         self.set_values({**self.defaults(), **{k: v for k, v in kept.items() if k in self._controls}})
@@ -209,18 +239,70 @@ class SettingsForm(QWidget):
     def _add(self, name: str, choices: Iterable[str] | None, unset: str) -> None:
         field = self._model.model_fields[name]
         control = make_control(field, choices=choices, unset=unset)
-        title, help_text = field.title or name, field.description or ""
+        title, help_text = field.title or name.replace("_", " ").capitalize(), field.description or ""
         control.widget.setToolTip(help_text)
         control.widget.setAccessibleName(title)
         control.changed.connect(lambda *_: self.changed.emit())
+        guard_wheel(control.widget)
+        shown = self._with_reset(name, control) if self._resettable else control.widget
         if isinstance(control.widget, QCheckBox):
             control.widget.setText(title)
-            self._rows.addRow(control.widget)
+            self._rows.addRow(shown)
         else:
             label = QLabel(title)
             label.setToolTip(help_text)
-            self._rows.addRow(label, control.widget)
+            self._rows.addRow(label, shown)
         self._controls[name] = control
+
+    def _with_reset(self, name: str, control: Control) -> QWidget:
+        """Put a button beside a control that takes a change back; hidden while there is none."""
+        holder, undo = QWidget(), QToolButton()
+        undo.setText("↺")
+        undo.setAutoRaise(True)
+        undo.setVisible(False)
+        line = QHBoxLayout(holder)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(2)
+        line.addWidget(control.widget, 1)
+        line.addWidget(undo)
+        self._marks[name] = control.widget, undo
+        return holder
+
+    def mark_changes(self, base: Mapping[str, Any]) -> list[str]:
+        """Show which values differ from others, and let each be taken back.
+
+        Parameters
+        ----------
+        base : mapping
+            Values by field, as the model holds them.
+
+        Returns
+        -------
+        list of str
+            The fields that differ.
+        """
+        changed = [name for name in self._controls if name in base and self._differs(name, base[name])]
+        for name, (widget, undo) in self._marks.items():
+            label = self._rows.labelForField(widget.parentWidget()) or widget
+            font = label.font()
+            font.setBold(name in changed)
+            label.setFont(font)
+            undo.setVisible(name in changed)
+            if name in changed:
+                undo.setToolTip(f"Back to {_shown(base[name])}")
+                undo.clicked.disconnect() if undo.property("bound") else None
+                undo.clicked.connect(lambda *_, n=name, v=base[name]: self._controls[n].set(v))
+                undo.setProperty("bound", True)
+        return changed
+
+    def _differs(self, name: str, value: Any) -> bool:
+        try:
+            found = self._controls[name].get()
+        except SpecimenError:
+            return True
+        if isinstance(value, float) and isinstance(found, float):
+            return not math.isclose(value, found, rel_tol=1e-6, abs_tol=1e-9)
+        return bool(found != value)
 
     @property
     def controls(self) -> Mapping[str, Control]:
@@ -229,7 +311,12 @@ class SettingsForm(QWidget):
 
     def defaults(self) -> dict[str, Any]:
         """Return the model's own values of the fields on screen."""
-        return {name: self._model.model_fields[name].default for name in self._controls}
+        fields = self._model.model_fields
+        return {
+            name: fields[name].default
+            for name in self._controls
+            if fields[name].default is not PydanticUndefined
+        }
 
     def values(self) -> dict[str, Any]:
         """Return the values of the fields on screen."""
@@ -254,3 +341,10 @@ class SettingsForm(QWidget):
             If the values do not fit the model.
         """
         return self._model(**self.values())
+
+
+def _shown(value: Any) -> str:
+    """Return a value for people."""
+    if value is None or value == "":
+        return "none"
+    return "on" if value is True else "off" if value is False else str(value)
