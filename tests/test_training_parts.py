@@ -32,6 +32,25 @@ def test_recipes_survive_toml(name, tmp_path):
     assert TrainConfig.from_toml(path) == RECIPES[name]
 
 
+def test_what_was_taken_from_a_recipe_does_not_come_back(tmp_path):
+    path = tmp_path / "train.toml"
+    config = RECIPES["herbarium"].changed({"augment": {"crop": None}, "learn": {"discriminative": None}})
+    path.write_text(config.to_toml(), encoding="utf-8")
+    assert TrainConfig.from_toml(path) == config
+
+
+def test_strokes_on_the_background_are_background(tmp_path):
+    from napari_specimen_seg.core.classes import ClassMap
+    from napari_specimen_seg.training.dataset import read_target
+    from napari_specimen_seg.training.losses import IGNORE
+
+    path = tmp_path / "strokes.png"
+    Image.fromarray(np.array([[0, 1], [2, 0]], np.uint8)).save(path)
+    data = DataSettings(ignore_id=0, background_id=2)
+    target = read_target(Pair("a", path, (path,)), data, ClassMap.of_ids([1]), (2, 2))
+    assert target.tolist() == [[IGNORE, 1], [0, IGNORE]]
+
+
 def test_a_settings_file_may_name_a_recipe_and_change_a_little(tmp_path):
     path = tmp_path / "train.toml"
     path.write_text('recipe = "embryo-gray"\n[learn]\nepochs = 3\n', encoding="utf-8")

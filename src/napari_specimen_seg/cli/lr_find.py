@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..core.progress import Progress, silent
 from .train import config_of, settings_options
 
 _EPILOG = """\b
@@ -25,7 +26,10 @@ Example:
 @settings_options
 @click.option("--steps", type=click.IntRange(20, 10_000), default=100, show_default=True, help="Batches.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(output: Path, steps: int, as_json: bool, **given: Any) -> int:
+@click.option(
+    "--progress", type=click.Choice(["text", "json"]), default="text", help="json: a line a batch on stdout."
+)
+def command(output: Path, steps: int, as_json: bool, progress: str, **given: Any) -> int:
     """Find a good learning rate for a training.
 
     Takes the options of "train". Prints the suggestion; the curve goes into DIR.
@@ -34,7 +38,7 @@ def command(output: Path, steps: int, as_json: bool, **given: Any) -> int:
     from ..training.lr_find import find_rate, write_curve
 
     config = config_of(TrainConfig(), given)
-    curve = find_rate(config, steps=steps)
+    curve = find_rate(config, steps=steps, report=_tell if progress == "json" else silent)
     write_curve(curve, output)
     if as_json:
         json.dump({"suggestion": curve.suggestion, "steps": len(curve.rates)}, sys.stdout)
@@ -42,3 +46,7 @@ def command(output: Path, steps: int, as_json: bool, **given: Any) -> int:
     else:
         print(f"{curve.suggestion:g}")
     return 0
+
+
+def _tell(progress: Progress) -> None:
+    print(json.dumps({"stage": progress.stage, "done": progress.done, "total": progress.total}), flush=True)

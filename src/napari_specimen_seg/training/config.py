@@ -53,6 +53,15 @@ class DataSettings(_Settings):
             description="Label value that means 'nobody looked here'; neither learned nor scored.",
         ),
     ] = None
+    background_id: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            title="Background",
+            description="Label value of strokes on the background, where 0 means 'not labelled'.",
+        ),
+    ] = None
     split: Annotated[
         Literal["random", "column", "group"],
         Field(title="Split", description="Which pictures are kept for validation."),
@@ -139,7 +148,11 @@ class AugmentSettings(_Settings):
     elastic: Annotated[Strength, Field(title="Elastic", description="Bends softly.")] = 0.0
     crop: Annotated[
         tuple[float, float] | None,
-        Field(title="Crop by area", description="Random squares of this part of the area, e.g. 0.25 to 0.9."),
+        Field(
+            json_schema_extra={"example": [0.25, 0.9]},
+            title="Crop by area",
+            description="Random squares of this part of the area, e.g. 0.25 to 0.9.",
+        ),
     ] = None
     brightness: Annotated[Strength, Field(title="Brightness", description="As with other lamps.")] = 0.3
     contrast: Annotated[Strength, Field(title="Contrast", description="Flatter and harder.")] = 0.3
@@ -213,6 +226,7 @@ class LearnSettings(_Settings):
     discriminative: Annotated[
         tuple[float, float] | None,
         Field(
+            json_schema_extra={"example": [400, 4]},
             title="Discriminative rates",
             description="Divisors of the rate for the first and the last layers, e.g. 400 and 4.",
         ),
@@ -237,7 +251,11 @@ class LearnSettings(_Settings):
     clip: Annotated[float, Field(ge=0, title="Gradient clipping", description="0 is off.")] = 5.0
     balance: Annotated[
         tuple[int, int] | None,
-        Field(title="Balanced batches", description="So many classes times so many pictures of each."),
+        Field(
+            json_schema_extra={"example": [4, 2]},
+            title="Balanced batches",
+            description="So many classes times so many pictures of each.",
+        ),
     ] = None
     per_class: Annotated[
         int, Field(ge=0, title="Pictures per class", description="At most so many an epoch; 0: all.")
@@ -333,10 +351,13 @@ class TrainConfig(_Settings):
             raise SpecimenError(f"settings: {validation_line(error)}") from error
 
     def to_toml(self) -> str:
-        """Return the settings as TOML, without what is empty."""
+        """Return the settings as TOML, without what is empty.
+
+        ``complete`` says so: what a recipe has and these settings have not shall not come back.
+        """
         import tomli_w
 
-        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+        return tomli_w.dumps({"complete": True, **_without_none(self.model_dump(mode="json"))})
 
     @classmethod
     def from_toml(cls, path: Path) -> TrainConfig:
@@ -363,7 +384,8 @@ class TrainConfig(_Settings):
             raise ReadError(f"cannot be read ({error.strerror})", path=path) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ReadError(f"is not valid TOML ({error})", path=path) from error
-        base = RECIPES.get(str(content.get("recipe", "")), cls())
+        whole = content.pop("complete", False) is True
+        base = cls() if whole else RECIPES.get(str(content.get("recipe", "")), cls())
         try:
             return base.changed(content)
         except SpecimenError as error:

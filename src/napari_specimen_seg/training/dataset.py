@@ -93,6 +93,8 @@ def read_target(
     for position, class_id in enumerate(class_map.ids):
         if class_id < len(table):
             table[class_id] = position
+    if data.background_id is not None and data.background_id < len(table):
+        table[data.background_id] = class_map.ids.index(0)
     if data.ignore_id is not None and data.ignore_id < len(table):
         table[data.ignore_id] = IGNORE
     target: NDArray[np.int32] = table[ids]

@@ -341,7 +341,7 @@ def class_map_of(config: TrainConfig, pairs: list[Pair]) -> ClassMap:
                 path=pair.masks[0],
                 advice="Choose 'instances' as the kind of masks, or give a class map.",
             )
-    return ClassMap.of_ids(sorted(found - {data.ignore_id}))
+    return ClassMap.of_ids(sorted(found - {data.ignore_id, data.background_id}))
 
 
 def starting_network(config: TrainConfig, card: ModelCard) -> torch.nn.Module:
