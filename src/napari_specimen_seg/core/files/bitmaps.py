@@ -16,6 +16,14 @@ from ..errors import ReadError
 from ..image import COLORS, SpecimenImage
 from . import pixel_size
 from .colors import gray_or_color
+from .decoders import (
+    decode,
+    decode_deep,
+    is_deep_jpeg,
+    notes_after_pixels,
+    png_depth,
+    without_notes,
+)
 from .lazy import byte_count, refuse_too_large
 from .notices import warn_about
 from .orientation import oriented
@@ -75,8 +83,8 @@ def read_bitmap(path: Path, kind: str, *, indices: bool = False) -> SpecimenImag
         deep = _deep(path, kind, picture)
         shown = deep if deep is not None else _shown(picture, kind, path, indices)
         stack = "Q" if shown.array.ndim - bool(shown.channels) > 2 else ""
-        image = _image(path, shown, _scale(picture), stack)
-        return oriented(image, _exif(picture).get(_ORIENTATION, 1))
+        image = _image(path, shown, _scale(picture, path), stack)
+        return oriented(image, _exif(picture, path).get(_ORIENTATION, 1))
 
 
 def bitmap_size(path: Path, kind: str) -> tuple[int, int]:
@@ -86,15 +94,14 @@ def bitmap_size(path: Path, kind: str) -> tuple[int, int]:
             height, width = _decoded(path, kind).array.shape[:2]
             return height, width
         width, height = picture.size
-        turned = _exif(picture).get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        turned = _exif(picture, path).get(_ORIENTATION, 1) in (5, 6, 7, 8)
         return (width, height) if turned else (height, width)
 
 
 def _image(path: Path, shown: Shown, scale: PixelScale, stack: str) -> SpecimenImage:
     axes = stack + "YX" + ("C" if shown.channels else "")
-    array = np.require(
-        shown.array, requirements="W"
-    )  # people paint into labels, and Pillow's memory is its own
+    # People paint into labels, and Pillow's memory is its own.
+    array = np.require(shown.array, requirements="W")
     return SpecimenImage(
         array, path.stem, axes, scale.spacing(axes), scale.unit, path, shown.bits, (), shown.names
     )
@@ -124,12 +131,12 @@ def _opened(path: Path, kind: str) -> Iterator[Image | None]:
     try:
         picture = _open(path, kind)
     except Exception:
-        if kind == "jpeg" and _is_deep_jpeg(path):
+        if kind == "jpeg" and is_deep_jpeg(path):
             yield None
             return
         if kind != "png":
             raise
-        picture = _open(_without_notes(path), kind)
+        picture = _open(without_notes(path), kind)
         warn_about(
             path,
             "notes in the file (a colour profile or text) are damaged and left out",
@@ -171,6 +178,14 @@ def _shown(picture: Image, kind: str, path: Path, indices: bool) -> Shown:
     frames = 1 if kind == "jpeg" or indices else getattr(picture, "n_frames", 1)
     if frames > 1:
         return _animation(picture, frames, path)
+    values = decode(path, kind, picture)
+    if values is None:
+        return _loaded(picture, path, indices)
+    transparent = values.ndim == 3 and values.shape[-1] != 3 and not indices
+    return with_alpha(values, path) if transparent else _plain(values)
+
+
+def _loaded(picture: Image, path: Path, indices: bool) -> Shown:
     picture.load()
     if indices:
         return _plain(np.asarray(picture))
@@ -215,19 +230,24 @@ def _animation(picture: Image, frames: int, path: Path) -> Shown:
     return with_alpha(stack, path)
 
 
-def _exif(picture: Image) -> Any:
+def _exif(picture: Image, path: Path) -> Any:
+    from PIL import Image
+
     try:
+        if picture.format == "PNG" and not notes_after_pixels(path):
+            # Pillow's own way for PNG decodes all of the picture, to find notes behind the pixels.
+            return Image.Image.getexif(picture)
         return picture.getexif()
     except Exception:  # damaged notes do not spoil the pixels
         return {}
 
 
-def _scale(picture: Image) -> PixelScale:
+def _scale(picture: Image, path: Path) -> PixelScale:
     """Return the pixel size that the file states, unless it was taken through a lens."""
     density = picture.info.get("dpi")
     if density is None:
         return pixel_size.UNKNOWN
-    exif = _exif(picture)
+    exif = _exif(picture, path)
     photograph = exif.get_ifd(_EXIF) if hasattr(exif, "get_ifd") else {}
     if any(tag in photograph for tag in pixel_size.EXIF_CAMERA_TAGS):
         return pixel_size.UNKNOWN
@@ -239,11 +259,7 @@ def _scale(picture: Image) -> PixelScale:
 
 def _deep(path: Path, kind: str, picture: Image) -> Shown | None:
     """Decode colours of more than 8 bits, which Pillow would cut; None if there are none."""
-    if (
-        kind == "png"
-        and _png_depth(path) == 16
-        and (picture.mode != "I;16" or "transparency" in picture.info)
-    ):
+    if kind == "png" and png_depth(path) == 16 and (picture.mode != "I;16" or "transparency" in picture.info):
         return _decoded(path, kind)
     if kind == "jp2":
         bits = _jp2_depth(path)
@@ -256,57 +272,12 @@ def _deep(path: Path, kind: str, picture: Image) -> Shown | None:
 
 
 def _decoded(path: Path, kind: str) -> Shown:
-    """Decode with imagecodecs."""
-    import imagecodecs
-
-    data = path.read_bytes()
-    decode = {
-        "png": imagecodecs.png_decode,
-        "jp2": imagecodecs.jpeg2k_decode,
-        "jpeg": imagecodecs.jpeg_decode,
-    }
-    array: NDArray[Any] = decode[kind](data)
+    """Decode what has more than 8 bits."""
+    array = decode_deep(path, kind)
     bits = 12 if kind == "jpeg" and array.dtype == np.uint16 else None
     if array.ndim == 3 and array.shape[-1] in (2, 4):
         return with_alpha(array, path, bits)
     return Shown(array, 3, bits, COLORS) if array.ndim == 3 else Shown(array, 0, bits)
-
-
-def _is_deep_jpeg(path: Path) -> bool:
-    """Whether a JPEG that Pillow does not open is whole and has 12 bits.
-
-    The decoder fills what is cut off with grey, hence the look for the end mark.
-    """
-    data = path.read_bytes()
-    return _jpeg_depth(data) == 12 and b"\xff\xd9" in data[-1024:]
-
-
-def _without_notes(path: Path) -> io.BytesIO:
-    """Return a PNG without its colour profile and texts, which keep Pillow from opening it if damaged."""
-    data = path.read_bytes()
-    kept, position = [data[:8]], 8
-    while position + 12 <= len(data):
-        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        if data[position + 4 : position + 8] not in (b"iCCP", b"tEXt", b"zTXt", b"iTXt", b"eXIf"):
-            kept.append(data[position:end])
-        position = end
-    return io.BytesIO(b"".join(kept))
-
-
-def _png_depth(path: Path) -> int:
-    with path.open("rb") as file:
-        return file.read(25)[24]
-
-
-def _jpeg_depth(data: bytes) -> int:
-    """Return the bits per value in the first frame header of a JPEG; 0 if there is none."""
-    position = 2
-    while position + 5 < len(data) and data[position] == 0xFF:
-        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return data[position + 4]
-        position += 2 + length
-    return 0
 
 
 def _jp2_depth(path: Path) -> int:
