@@ -36,37 +36,60 @@ class Sheet:
     class_map: ClassMap
 
 
+class SampleSource:
+    """Makes sheets one after another; pictures are read again only if others, or read otherwise, are meant."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._store: Store | None = None
+        self._class_map: ClassMap | None = None
+
+    def sheet(self, config: TrainConfig, count: int = COUNT, turn: int = 0) -> Sheet:
+        """Vary some pictures as training would.
+
+        Parameters
+        ----------
+        config : TrainConfig
+        count : int
+            How many samples.
+        turn : int
+            Another number gives other samples.
+
+        Returns
+        -------
+        Sheet
+
+        Raises
+        ------
+        SpecimenError
+            If data cannot be read.
+        """
+        preprocessing = preprocessing_of(config)
+        key = config.data, preprocessing, count
+        if key != self._key or self._store is None or self._class_map is None:
+            found = find_pairs(config.data)
+            self._class_map = config.data.class_map or class_map_of(config, found.pairs)
+            self._store = Store(found.pairs[:count], config, self._class_map, preprocessing)
+            self._key = key
+        samples = Samples(self._store, config, preprocessing, len(self._class_map))
+        return _arranged(samples, preprocessing.in_channels, self._class_map, count, turn)
+
+
 def sample_sheet(config: TrainConfig, count: int = COUNT) -> Sheet:
-    """Vary some pictures as training would.
+    """Vary some pictures as training would; see `SampleSource.sheet`."""
+    return SampleSource().sheet(config, count)
 
-    Parameters
-    ----------
-    config : TrainConfig
-    count : int
-        How many samples.
 
-    Returns
-    -------
-    Sheet
-
-    Raises
-    ------
-    SpecimenError
-        If data cannot be read.
-    """
-    found = find_pairs(config.data)
-    class_map = config.data.class_map or class_map_of(config, found.pairs)
-    preprocessing = preprocessing_of(config)
-    chosen = found.pairs[:count]
-    samples = Samples(Store(chosen, config, class_map, preprocessing), config, preprocessing, len(class_map))
+def _arranged(samples: Samples, channels: int, class_map: ClassMap, count: int, turn: int) -> Sheet:
+    """Put samples side by side."""
     height, width = samples.augment.shape
     rows = -(-count // COLUMNS)
     shape = rows * (height + GAP) - GAP, COLUMNS * (width + GAP) - GAP
-    picture = np.ones((*shape, preprocessing.in_channels), np.float32)
+    picture = np.ones((*shape, channels), np.float32)
     labels = np.zeros(shape, class_map.label_dtype)
     ids = np.array(class_map.ids)
     for number in range(count):
-        shown, target = samples[(0, number, number % len(chosen))]
+        shown, target = samples[(turn, number, number % len(samples))]
         top, left = number // COLUMNS * (height + GAP), number % COLUMNS * (width + GAP)
         place = slice(top, top + height), slice(left, left + width)
         unit = shown * samples.augment.std + samples.augment.mean
