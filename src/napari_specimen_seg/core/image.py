@@ -282,12 +282,21 @@ class SpecimenLabels(_Calibrated):
     features : mapping
         Further columns by name, each with one value per row of a table about the labels (napari's layer
         features); empty where there are none.
+    levels : tuple of arrays
+        The smaller levels of a pyramid, largest first, without `data` itself.
     """
 
     class_map: ClassMap | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     object_class: NDArray[Any] | None = None
     features: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[Array, ...] = ()
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed; levels of other data are left behind."""
+        if "data" in changes:
+            changes.setdefault("levels", ())
+        return replace(self, **changes)
 
     @classmethod
     def of(cls, labels: SpecimenLabels | Array | Any, name: str = "labels") -> SpecimenLabels:

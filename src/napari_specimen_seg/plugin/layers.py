@@ -109,7 +109,11 @@ def labels_layer(labels: SpecimenLabels) -> LayerData:
         attributes["features"] = features
     if labels.class_map is not None and labels.object_class is None:
         attributes["colormap"] = class_colormap(labels.class_map)
-    return _for_display(labels.data), attributes, "labels"
+    data = _for_display(labels.data)
+    if labels.levels:
+        attributes["multiscale"] = True
+        data = [data, *(_for_display(level) for level in labels.levels)]
+    return data, attributes, "labels"
 
 
 def class_colormap(class_map: ClassMap) -> DirectLabelColormap:

@@ -125,8 +125,10 @@ def _as_written(image: SpecimenImage, notes: LabelNotes, class_map: ClassMap | N
     if same:
         data, axes = data.reshape(notes.shape), notes.axes
     wanted = np.dtype(notes.dtype)
-    if data.dtype.kind == "u" and data.dtype.itemsize <= wanted.itemsize:
+    widens = data.dtype.kind == "u" and data.dtype.itemsize <= wanted.itemsize
+    if widens:
         data = data.astype(wanted, copy=False)
+    keeps_levels = widens and data.shape == image.data.shape
     spacing, unit = _calibration(image, notes, same)
     return SpecimenLabels(
         whole_numbers(data, image.source),
@@ -139,6 +141,7 @@ def _as_written(image: SpecimenImage, notes: LabelNotes, class_map: ClassMap | N
         provenance=notes.provenance,
         object_class=notes.classes_of_objects(),
         features=notes.features,
+        levels=tuple(level.astype(wanted, copy=False) for level in image.levels if keeps_levels),
     )
 
 

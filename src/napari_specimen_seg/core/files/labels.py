@@ -47,7 +47,8 @@ def write_labels(
         to 65535; palette indices in the classes' colours up to id 255.
     labels : SpecimenLabels or array
         (Y, X), or with leading axes; whole numbers from 0 up. Signed types and bool are stored unsigned.
-        Lazy labels of more than 2 GB are written piece by piece.
+        Planes of more than 268 million pixels get tiles and a pyramid, and lazy ones are written piece by
+        piece.
     class_map : ClassMap, optional
         Instead of that of `labels`.
     pixel_size : float or (float, float), optional
@@ -205,6 +206,8 @@ def _stored_type(labels: SpecimenLabels, path: Path) -> np.dtype[Any]:
         )
     if 0 in labels.data.shape:
         raise WriteError("the labels have no pixels", path=path)
+    if labels.data.dtype == np.uint8:
+        return np.dtype(np.uint8)  # without reading all of what may be larger than the memory
     low, high = extremes(labels.data)
     if low < 0 or high > 0xFFFFFFFF:
         raise WriteError(f"labels must be 0 to 4294967295, not {low if low < 0 else high}", path=path)

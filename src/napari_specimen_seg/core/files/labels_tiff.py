@@ -3,11 +3,13 @@
 Up to 16 bits it is an ImageJ TIFF: Fiji and Bio-Formats take the pixel size from resolution and unit,
 Fiji keeps the notes in its Info property, and the ids of 8 bits are palette indices, so that classes show
 in colour in any viewer. ImageJ's format has no 32-bit integers and no more than 2 GB in one piece;
-such labels become OME-TIFF, above 2 GB in tiles.
+such labels become OME-TIFF. Planes of more than `PYRAMID_PIXELS` become OME-TIFF in tiles with a pyramid,
+which QuPath, napari and Bio-Formats show without reading all of it; they are written piece by piece.
 """
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,15 @@ IMAGEJ_BYTES = 1 << 31
 
 CLASSIC_BYTES = (1 << 32) - (1 << 25)
 TILE = 512
+
+PYRAMID_PIXELS = 1 << 28
+"""Planes of more pixels get tiles and a pyramid: a graphics card shows 16,384 x 16,384 at once, no more."""
+
+BAND = 16 * TILE
+"""How many columns are read at once."""
+
+COARSEST = 1024
+"""Pyramids end when a level is not larger than this."""
 
 _SOFTWARE = KEY
 _OME_UNITS = {"nm": "nm", "um": "µm", "mm": "mm", "cm": "cm", "m": "m", "inch": "in"}
@@ -45,7 +56,9 @@ def write_tiff(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], *, ome
     """
     size = int(np.prod(labels.data.shape, dtype=np.int64)) * stored.itemsize
     narrow = labels.data.shape[-1] == 1  # tifffile takes a single column for no axis at all
-    if ome or stored.itemsize > 2 or size > IMAGEJ_BYTES or narrow:
+    if math.prod(labels.data.shape[-2:]) > PYRAMID_PIXELS:
+        _write_pyramid(path, labels, stored, size)
+    elif ome or stored.itemsize > 2 or size > IMAGEJ_BYTES or narrow:
         _write_ome(path, labels, stored, size)
     else:
         _write_imagej(path, labels, stored)
@@ -136,11 +149,7 @@ def _resolution(x: float, y: float, unit: int) -> dict[str, Any]:
 def _write_ome(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], size: int) -> None:
     import tifffile
 
-    text = LabelNotes.of(labels, stored).text()
-    lead = labels.data.shape[:-2]
-    axes = ("", "T" if labels.axes[0] == "T" else "Z", "TZ", "TZ")[len(lead)] + "YX"
-    planes = lead if len(lead) < 3 else (lead[0] * lead[1], lead[2])
-    shape = (*planes, *labels.data.shape[-2:])
+    axes, shape = _ome_shape(labels)
     if size > IMAGEJ_BYTES:
         layout = {"data": _tiles(labels.data, stored), "tile": (TILE, TILE)}
     else:  # in strips, which ImageJ opens even without Bio-Formats
@@ -154,11 +163,55 @@ def _write_ome(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], size: 
         bigtiff=size > CLASSIC_BYTES,
         byteorder="<",
         photometric="minisblack",
-        metadata={"axes": axes, **_ome_metadata(labels, text)},
+        metadata={"axes": axes, **_ome_metadata(labels, LabelNotes.of(labels, stored).text())},
         software=_SOFTWARE,
         **_DEFLATE,
         **_ome_resolution(labels),
     )
+
+
+def _ome_shape(labels: SpecimenLabels) -> tuple[str, tuple[int, ...]]:
+    """Return the axes that OME knows, and the lengths along them."""
+    lead = labels.data.shape[:-2]
+    axes = ("", "T" if labels.axes[0] == "T" else "Z", "TZ", "TZ")[len(lead)] + "YX"
+    planes = lead if len(lead) < 3 else (lead[0] * lead[1], lead[2])
+    return axes, (*planes, *labels.data.shape[-2:])
+
+
+def _write_pyramid(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], size: int) -> None:
+    """Write tiles and smaller levels, which take every second row and column of the one before.
+
+    Labels cannot be averaged. Which of four pixels is taken does not matter for looking, and the first is the
+    same for whoever makes the levels.
+    """
+    import tifffile
+
+    axes, shape = _ome_shape(labels)
+    levels = list(_levels(labels))
+    kinds: dict[str, Any] = {"dtype": stored, "tile": (TILE, TILE), "photometric": "minisblack", **_DEFLATE}
+    with tifffile.TiffWriter(path, ome=True, bigtiff=size * 4 // 3 > CLASSIC_BYTES, byteorder="<") as file:
+        file.write(
+            _tiles(levels[0], stored),
+            shape=shape,
+            subifds=len(levels) - 1,
+            metadata={"axes": axes, **_ome_metadata(labels, LabelNotes.of(labels, stored).text())},
+            software=_SOFTWARE,
+            **kinds,
+            **_ome_resolution(labels),
+        )
+        for level in levels[1:]:
+            reduced = (*shape[:-2], *level.shape[-2:])
+            file.write(_tiles(level, stored), shape=reduced, subfiletype=1, metadata=None, **kinds)
+
+
+def _levels(labels: SpecimenLabels) -> Iterator[Array]:
+    """Yield all levels, largest first: those that the labels bring along, or every second pixel."""
+    level, number = labels.data, 0
+    yield level
+    while max(level.shape[-2:]) > COARSEST:
+        level = labels.levels[number] if number < len(labels.levels) else level[..., ::2, ::2]
+        number += 1
+        yield level
 
 
 def _ome_metadata(labels: SpecimenLabels, text: str) -> dict[str, Any]:
@@ -192,10 +245,12 @@ def _tiles(data: Array, stored: np.dtype[Any]) -> Iterator[NDArray[Any]]:
     height, width = data.shape[-2:]
     for index in np.ndindex(data.shape[:-2]):
         for top in range(0, height, TILE):
-            band = np.asarray(data[index][top : top + TILE]).astype(stored, copy=False)
-            band = np.pad(band, ((0, TILE - band.shape[0]), (0, -width % TILE)))
-            for left in range(0, width, TILE):
-                yield np.ascontiguousarray(band[:, left : left + TILE])
+            for start in range(0, width, BAND):
+                rows, columns = slice(top, top + TILE), slice(start, min(start + BAND, width))
+                band = np.asarray(data[(*index, rows, columns)]).astype(stored, copy=False)
+                band = np.pad(band, ((0, TILE - band.shape[0]), (0, -band.shape[1] % TILE)))
+                for left in range(0, band.shape[1], TILE):
+                    yield np.ascontiguousarray(band[:, left : left + TILE])
 
 
 # -- reading ---------------------------------------------------------------------------------------------

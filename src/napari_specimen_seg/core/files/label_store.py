@@ -1,0 +1,420 @@
+"""Labels that are too large for the memory, while they are being made: a folder that can be gone on with.
+
+The folder is an OME-Zarr: level 0 is what a model said, each next level every second row and column of the
+one before. In it stand `identity.json`, which says of what picture, model and settings it is, and
+`finished.jsonl`, one line for each finished tile. A tile is noted after its pixels are on the disk, with
+their checksum; so whatever ends the program, the next run knows what it can rely on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import WriteError
+from .atomic import write_error
+from .chunks import CACHE_BYTES, ChunkCache, ChunkedArray, create_array
+
+CHUNK = 1024
+"""Side of a chunk: what a screen shows is a few of them, and a brush changes one or two."""
+
+COARSEST = 1024
+"""Levels end when they are not larger than this."""
+
+FLUSH_EVERY_S = 5.0
+"""No more than this is computed again after the program was killed."""
+
+_IDENTITY, _FINISHED, _LOCK = "identity.json", "finished.jsonl", "in-use.lock"
+
+_CLEAN = "closed"
+"""A file that is there while the smaller levels agree with the largest, which alone is kept up to date."""
+
+
+class TileKey(NamedTuple):
+    """The pixels that a tile is for: its plane, and where its rows and columns begin and end."""
+
+    plane: tuple[int, ...]
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def of(cls, plane: tuple[int, ...], rows: slice, columns: slice) -> TileKey:
+        """Return the key of a part of a plane."""
+        return cls(
+            tuple(int(n) for n in plane),
+            *(int(n) for n in (rows.start, rows.stop, columns.start, columns.stop)),
+        )
+
+    @property
+    def rows(self) -> slice:
+        """Its rows."""
+        return slice(self.top, self.bottom)
+
+    @property
+    def columns(self) -> slice:
+        """Its columns."""
+        return slice(self.left, self.right)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreShape:
+    """What a store holds.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the labels: (Y, X) or with leading axes.
+    dtype : str
+        Of the labels.
+    confidence : bool
+        Whether how sure the model was is kept too, as float32.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "uint8"
+    confidence: bool = False
+
+
+class LabelStore:
+    """Labels on the disk, written tile by tile, read and painted on anywhere.
+
+    Use `open_store` to make or continue one.
+
+    Parameters
+    ----------
+    folder : Path
+    lock : filelock.FileLock
+        Held; nobody else writes here.
+    group : zarr.Group
+    was_different : str or None
+        Why it is not the continuation of an earlier one; None if it is, "" if there was none.
+    """
+
+    def __init__(self, folder: Path, lock: Any, group: Any, was_different: str | None) -> None:
+        self.folder, self._lock = folder, lock
+        self.continued, self.was_different = was_different is None, was_different or ""
+        self.cache = ChunkCache(CACHE_BYTES)
+        names = [entry["path"] for entry in group.attrs["ome"]["multiscales"][0]["datasets"]]
+        arrays = {
+            name: ChunkedArray(
+                folder / name, group[name].shape, group[name].chunks, group[name].dtype, self.cache
+            )
+            for name in [*names, *(["confidence"] if "confidence" in group else [])]
+        }
+        self.levels = tuple(arrays[name] for name in names)
+        self.confidence = arrays.get("confidence")
+        self._noted = dict(_notes(folder))
+        self._is_clean = (folder / _CLEAN).exists()
+        (folder / _CLEAN).unlink(missing_ok=True)
+        self._to_note: list[tuple[TileKey, int]] = []
+        self._flushed = time.monotonic()
+
+    @property
+    def labels(self) -> ChunkedArray:
+        """The labels at full size."""
+        return self.levels[0]
+
+    # -- what is finished --------------------------------------------------------------------------
+
+    def finished(self) -> frozenset[TileKey]:
+        """Return the tiles that need not be computed again."""
+        return frozenset(self._noted)
+
+    def recover(self, *, verify: bool) -> frozenset[TileKey]:
+        """Bring an earlier run's store in order; return the tiles that need not be computed again.
+
+        Parameters
+        ----------
+        verify : bool
+            Whether to read all finished tiles and forget those whose pixels are not what was noted: after
+            a power cut, files may be shorter than the program had written them. Not for labels that may
+            have been edited since.
+        """
+        if verify or not self._is_clean:
+            for key, crc in list(self._noted.items()):
+                self._recover(key, crc if verify else None)
+        return self.finished()
+
+    def _recover(self, key: TileKey, crc: int | None) -> None:
+        if crc is not None and self._checksum(key) != crc:
+            del self._noted[key]
+        elif not self._is_clean:
+            self.put(key.plane, key.rows, key.columns, self.labels.read(key.plane, key.rows, key.columns))
+        if self.cache.waiting > CACHE_BYTES:
+            self.cache.flush()
+
+    def _checksum(self, key: TileKey) -> int:
+        try:
+            crc = _crc(self.labels.read(key.plane, key.rows, key.columns))
+            if self.confidence is not None:
+                crc = _crc(self.confidence.read(key.plane, key.rows, key.columns), crc)
+        except Exception:  # whatever a damaged chunk makes its decoder say
+            return -1
+        return crc
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def write(
+        self,
+        key: TileKey,
+        labels: NDArray[Any],
+        confidence: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Take a finished tile. It is on the disk after the next `flush`, which comes by itself.
+
+        Parameters
+        ----------
+        key : TileKey
+        labels : array
+            (rows, columns)
+        confidence : array, optional
+            (rows, columns)
+
+        Raises
+        ------
+        WriteError
+            If the disk is full or gone.
+        """
+        labels = np.ascontiguousarray(labels, self.labels.dtype)
+        crc = _crc(labels)
+        self.put(key.plane, key.rows, key.columns, labels)
+        if self.confidence is not None and confidence is not None:
+            sure = np.ascontiguousarray(confidence, np.float32)
+            self.confidence.write(key.plane, key.rows, key.columns, sure)
+            crc = _crc(sure, crc)
+        with self.cache.lock:
+            self._to_note.append((key, crc))
+        is_full = self.cache.waiting > CACHE_BYTES
+        if is_full or time.monotonic() - self._flushed > FLUSH_EVERY_S:
+            self.flush(all_levels=is_full)
+
+    def put(self, plane: tuple[int, ...], rows: slice, columns: slice, labels: NDArray[Any]) -> None:
+        """Change labels on all levels, as a brush does.
+
+        Parameters
+        ----------
+        plane : tuple of int
+        rows, columns : slice
+        labels : array
+            (rows, columns)
+        """
+        for number, level in enumerate(self.levels):
+            step = 1 << number
+            y, x = (slice(-(-part.start // step), -(-part.stop // step)) for part in (rows, columns))
+            if y.start < y.stop and x.start < x.stop:
+                part = labels[y.start * step - rows.start :: step, x.start * step - columns.start :: step]
+                level.write(plane, y, x, part)
+
+    def paint(self, index: Any, values: Any) -> None:
+        """Change the labels that an index of numbers and slices asks for, on all levels.
+
+        Parameters
+        ----------
+        index : tuple of int or slice
+        values : int or array
+        """
+        with self.cache.lock:
+            self.labels[index] = values
+            for plane, rows, columns in self.labels.boxes(index):
+                self.put(plane, rows, columns, self.labels.read(plane, rows, columns))
+
+    def flush(self, *, all_levels: bool = True) -> None:
+        """Bring everything to the disk, then note which tiles are there.
+
+        Parameters
+        ----------
+        all_levels : bool
+            False leaves the smaller levels in memory; they can be made again from the largest.
+
+        Raises
+        ------
+        WriteError
+            If the disk is full or gone.
+        """
+        with self.cache.lock:
+            notes, self._to_note = self._to_note, []
+        try:
+            self.cache.flush(None if all_levels else (self.labels.name, "confidence"))
+            if notes:
+                with (self.folder / _FINISHED).open("a", encoding="ascii") as file:
+                    file.write("".join(_line(key, crc) for key, crc in notes))
+        except OSError as error:
+            with self.cache.lock:
+                self._to_note = notes + self._to_note
+            raise write_error(error, self.folder) from error
+        self._noted.update(notes)
+        self._flushed = time.monotonic()
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Flush, and let others use the folder."""
+        try:
+            self.flush()
+            (self.folder / _CLEAN).touch()
+        finally:
+            self._lock.release()
+
+    def delete(self) -> None:
+        """Remove the folder; for results that are written elsewhere, or that nobody wants."""
+        self._lock.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def open_store(folder: Path, holds: StoreShape, identity: Mapping[str, Any]) -> LabelStore:
+    """Continue the store in a folder if it is of the same work, else begin a new one there.
+
+    Parameters
+    ----------
+    folder : Path
+        Its name ends in ``.zarr``. Replaced if it holds something else of this program's making.
+    holds : StoreShape
+    identity : mapping
+        Plain values that say of what picture, model and settings the labels are. A store with another
+        identity is not continued.
+
+    Returns
+    -------
+    LabelStore
+        `continued` says whether there was something to continue, `was_different` what stood against it.
+
+    Raises
+    ------
+    WriteError
+        If the folder is in use, holds something else, or cannot be written.
+    """
+    wanted = json.loads(json.dumps({"holds": [list(holds.shape), holds.dtype, holds.confidence], **identity}))
+    try:
+        _refuse_foreign(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _locked(folder)
+        difference = _difference(folder, wanted)
+        if difference is not None:
+            _clear(folder)
+            _create(folder, holds)
+            (folder / _IDENTITY).write_text(json.dumps(wanted, indent=1, sort_keys=True), encoding="ascii")
+        return LabelStore(folder, lock, _group(folder), difference)
+    except OSError as error:
+        raise write_error(error, folder) from error
+
+
+def _difference(folder: Path, wanted: Mapping[str, Any]) -> str | None:
+    """Return in what a store differs from what is wanted: None if in nothing, "" if there is no store."""
+    try:
+        found = json.loads((folder / _IDENTITY).read_text(encoding="ascii"))
+        _group(folder)
+    except Exception:  # nothing there, or what was there is damaged: begin anew
+        return ""
+    if found == wanted:
+        return None
+    names = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+    return ", ".join(names)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    ours = any((folder / name).exists() for name in (_LOCK, _IDENTITY))
+    if os.path.lexists(folder) and not ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise WriteError("something else is there", path=folder, advice="Move it away.")
+
+
+def _locked(folder: Path) -> Any:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise WriteError(
+            "another program is working on it", path=folder, advice="Wait for it, or choose another folder."
+        ) from None
+    return lock
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.name == _LOCK:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _group(folder: Path) -> Any:
+    import zarr
+
+    return zarr.open_group(str(folder), mode="r+")
+
+
+def _create(folder: Path, holds: StoreShape) -> None:
+    import zarr
+
+    group = zarr.open_group(str(folder), mode="a", zarr_format=3)
+    lead, (height, width) = holds.shape[:-2], holds.shape[-2:]
+    chunks = (*[1] * len(lead), CHUNK, CHUNK)
+    datasets = []
+    for number in range(level_count(height, width)):
+        shape = (*lead, *(-(-n // (1 << number)) for n in (height, width)))
+        create_array(group, str(number), shape, chunks, np.dtype(holds.dtype))
+        scale = [*[1.0] * len(lead), float(1 << number), float(1 << number)]
+        datasets.append(
+            {"path": str(number), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+        )
+    if holds.confidence:
+        create_array(group, "confidence", holds.shape, chunks, np.dtype(np.float32))
+    axes = [
+        {"name": name, "type": "space" if name in "zyx" else "other"} for name in "qtzyx"[-len(holds.shape) :]
+    ]
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [{"axes": axes, "datasets": datasets}],
+        "image-label": {},
+    }
+
+
+def level_count(height: int, width: int) -> int:
+    """Return how many levels a pyramid of labels has, the full size included."""
+    count = 1
+    while max(height, width) > COARSEST << (count - 1):
+        count += 1
+    return count
+
+
+def _notes(folder: Path) -> Iterator[tuple[TileKey, int]]:
+    """Yield the tiles that are noted as finished; a line that was cut off counts for nothing."""
+    with suppress(FileNotFoundError):
+        text = (folder / _FINISHED).read_text(encoding="ascii", errors="replace")
+        if text and not text.endswith("\n"):
+            with (folder / _FINISHED).open("a", encoding="ascii") as file:
+                file.write("\n")
+        for line in text.splitlines():
+            with suppress(ValueError, TypeError):
+                plane, top, bottom, left, right, crc = json.loads(line)
+                yield TileKey(tuple(plane), top, bottom, left, right), crc
+
+
+def _line(key: TileKey, crc: int) -> str:
+    return json.dumps([list(key.plane), *key[1:], crc], separators=(",", ":")) + "\n"
+
+
+def _crc(values: NDArray[Any], start: int = 0) -> int:
+    return zlib.crc32(values.data if values.size else b"", start)
