@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import ReadError
 from ..image import Array
 
-LAZY_BYTES = 256 << 20
+LAZY_BYTES = 512 << 20
 """Decoded pictures above this stay on the disk, where their format allows it."""
 
 PIECE_BYTES = 16 << 20

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from ..errors import ReadError
 from ..image import Array, SpecimenImage
+from ..parallel import cores
 from . import pixel_size
 from .lazy import LAZY_BYTES, OnDisk, as_dask, byte_count, refuse_too_large
 from .notices import warn_about
 from .orientation import oriented
 from .tiff_colors import Stored, as_displayed
 from .tiff_log import complaints
+from .tiff_parts import TiffParts, can_read_parts, piece_of
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 _DAMAGED = "Copy or export the file again."
 _PER_UNIT = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
 """TIFF resolution units: 2 and 3 by the standard, 4 and 5 as tifffile writes them."""
+_BUFFER_BYTES = 16 << 20
+"""How much of a file is held while it is decoded; tifffile would take up to 256 MB."""
 
 
 def read_tiff(path: Path, *, indices: bool = False) -> SpecimenImage:
@@ -225,7 +229,7 @@ def _stored(path: Path, number: int, level: TiffPageSeries, order: tuple[int, ..
     _refuse_incomplete(level, path)
     array = _lazy(path, number, level) if byte_count(level.shape, level.dtype) > LAZY_BYTES else None
     if array is None:
-        array = level.asarray()
+        array = level.asarray(maxworkers=cores(), buffersize=_BUFFER_BYTES)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     array = array.transpose(order)
@@ -241,7 +245,7 @@ def _lazy(path: Path, number: int, level: TiffPageSeries) -> Array | None:
         opener = partial(_map, path, stored.str, level.dataoffset, level.shape)
         piece = tuple(n if axis in "XS" else 1 for axis, n in zip(level.axes, level.shape, strict=True))
         return as_dask(OnDisk(path, opener, level.shape, level.dtype), piece, plane)
-    piece = _as_zarr(level).chunks
+    piece = piece_of(level) if can_read_parts(level) else _as_zarr(level).chunks
     if byte_count(piece, level.dtype) * 2 < size:
         refuse_too_large(byte_count(piece, level.dtype), path)
         return as_dask(OnDisk(path, partial(_Level, path, number), level.shape, level.dtype), piece, plane)
@@ -269,7 +273,8 @@ class _Level:
 
     def __init__(self, path: Path, number: int) -> None:
         self._tif = _tiff_file(path)
-        self._array = _as_zarr(_levels(self._tif, path)[number])
+        level = _levels(self._tif, path)[number]
+        self._array = TiffParts(level) if can_read_parts(level) else _as_zarr(level)
 
     def __getitem__(self, index: Any) -> Any:
         return self._array[index]
