@@ -55,7 +55,7 @@ def onnx_model(folder, **options):
 def torch_model(monkeypatch, tmp_path):
     """Return a model with a state dict; its ONNX twin, which takes long to convert, is left out."""
     stand_in = onnx_model(tmp_path)
-    monkeypatch.setattr(bioimageio_export, "onnx_bytes", lambda *_: stand_in.network.content)
+    monkeypatch.setattr(bioimageio_export, "onnx_bytes", lambda *_: stand_in.network.net.content)
     preprocessing = Preprocessing(geometry=Tiles(size=64, halo=16))
     card = make_card(encoder="resnet18", options=SMALL, preprocessing=preprocessing, license="MIT")
     torch.manual_seed(0)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ImageError, SpecimenWarning
+from .progress import Progress, Report, silent
 
 
 def on_white(piece: NDArray[Any]) -> NDArray[Any]:
@@ -26,24 +31,109 @@ def on_white(piece: NDArray[Any]) -> NDArray[Any]:
     return mixed.astype(piece.dtype)
 
 
-def extremes(plane: NDArray[Any], name: str) -> tuple[float, float]:
+SIDE = 1024
+"""Side of the squares in which a plane is looked at. Always the same, however the plane is stored: sums of
+fractions depend on their order."""
+
+READ_BYTES = 16 << 20
+"""About how much of a plane on the disk is read at once."""
+
+
+class Pixels:
+    """The values of a plane, square by square: the same in memory and from the disk, never all at once.
+
+    Parameters
+    ----------
+    plane : numpy, dask or zarr array
+        (Y, X) or (Y, X, C).
+    on_paper : bool
+        Whether the last channel is transparency, and the others are to be laid on white.
+    report : callable
+        Called before every part that is read from the disk; may raise `CancelledError`.
+    """
+
+    def __init__(self, plane: Any, *, on_paper: bool = False, report: Report = silent) -> None:
+        self.plane, self.on_paper, self.report = plane, on_paper, report
+        self.dtype: np.dtype[Any] = np.dtype(plane.dtype)
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Yield squares row by row."""
+        if isinstance(self.plane, np.ndarray):
+            parts: Iterator[NDArray[Any]] = iter([self.plane])
+        else:
+            parts = self._from_disk()
+        for part in parts:
+            for top in range(0, part.shape[0], SIDE):
+                for left in range(0, part.shape[1], SIDE):
+                    square = part[top : top + SIDE, left : left + SIDE]
+                    yield on_white(square) if self.on_paper else square
+
+    def _from_disk(self) -> Iterator[NDArray[Any]]:
+        """Read parts of whole squares, a few ahead in other threads."""
+        high, wide = self._step()
+        places = [
+            (slice(top, top + high), slice(left, left + wide))
+            for top in range(0, self.plane.shape[0], high)
+            for left in range(0, self.plane.shape[1], wide)
+        ]
+        with ThreadPoolExecutor(2, "brightness") as pool:
+            waiting: deque[Future[NDArray[Any]]] = deque()
+            try:
+                for number, place in enumerate(places):
+                    self.report(Progress("brightness", number, len(places)))
+                    waiting.append(pool.submit(_read, self.plane, place))
+                    if len(waiting) > 2:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _step(self) -> tuple[int, int]:
+        """Return height and width of a part: whole squares, no smaller than what the file gives at once."""
+        chunks = getattr(self.plane, "chunks", None) or (SIDE, SIDE)
+        high, wide = (max(one) if isinstance(one, tuple) else int(one) for one in chunks[:2])
+        high, wide = (-(-side // SIDE) * SIDE for side in (high, wide))
+        each = self.dtype.itemsize * int(np.prod(self.plane.shape[2:]))
+        while wide > SIDE and high * wide * each > 2 * READ_BYTES:
+            wide = -(-wide // 2 // SIDE) * SIDE
+        return high, wide
+
+
+def _read(plane: Any, place: tuple[slice, slice]) -> NDArray[Any]:
+    return np.asarray(plane[place])
+
+
+def is_flat(pixels: Pixels) -> bool:
+    """Tell whether all values are the same; looks no further than the first that differs."""
+    first: Any = None
+    for square in pixels:
+        first = square.flat[0] if first is None else first
+        if (square != first).any():
+            return False
+    return True
+
+
+def extremes(pixels: Pixels, name: str) -> tuple[float, float]:
     """Return the smallest and largest finite value; refuse what has none, warn of what is missing."""
-    if plane.dtype.kind not in "biuf":
-        raise ImageError(f"{name}: pixels of type {plane.dtype} are not numbers that can be segmented")
-    if plane.dtype.kind != "f":
-        return float(plane.min()), float(plane.max())
-    finite = np.isfinite(plane)
-    if not finite.any():
+    low, high, missing = np.inf, -np.inf, 0
+    for square in pixels:
+        if pixels.dtype.kind == "f":
+            finite = square[np.isfinite(square)]
+            missing += square.size - finite.size
+            if not finite.size:
+                continue
+            square = finite
+        low, high = min(low, float(square.min())), max(high, float(square.max()))
+    if low > high:
         raise ImageError(f"{name}: no pixel has a finite value (all are NaN or infinite)")
-    if not finite.all():
-        missing = plane.size - int(finite.sum())
+    if missing:
         warnings.warn(
             f"{name}: {missing} values are NaN or infinite and count as the darkest",
             SpecimenWarning,
             stacklevel=3,
         )
-        return float(plane[finite].min()), float(plane[finite].max())
-    return float(plane.min()), float(plane.max())
+    return low, high
 
 
 def integer_range(
@@ -67,26 +157,126 @@ def integer_range(
     return 0.0, float(np.iinfo(dtype).max)
 
 
-def moments(plane: NDArray[Any]) -> tuple[float, float]:
+def moments(pixels: Pixels) -> tuple[float, float]:
     """Return the mean of all finite values, and it plus their standard deviation."""
-    finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-    mean = float(finite.mean(dtype=np.float64))
-    return mean, mean + float(finite.std(dtype=np.float64))
+    count, total = 0, []
+    for square in pixels:
+        finite = _finite(square)
+        count += finite.size
+        total.append(float(finite.sum(dtype=np.float64)))
+    mean = math.fsum(total) / count
+    squares = [float(np.square(_finite(square).astype(np.float64) - mean).sum()) for square in pixels]
+    return mean, mean + math.sqrt(math.fsum(squares) / count)
 
 
-def percentiles(plane: NDArray[Any], low: float, high: float) -> tuple[float, float]:
-    """Return two percentiles of all finite values; exact, by a histogram for 8 and 16 bits."""
-    if plane.dtype == bool:
+def _finite(square: NDArray[Any]) -> NDArray[Any]:
+    return square[np.isfinite(square)] if square.dtype.kind == "f" else square
+
+
+def percentiles(pixels: Pixels, low: float, high: float) -> tuple[float, float]:
+    """Return two percentiles of all finite values, each a value that occurs: exact, in little memory.
+
+    Numbers of 8 and 16 bits are counted in one pass. Of wider ones the upper 16 bits are counted first,
+    then, among the values that agree in them with the one looked for, the next 16, and so on.
+    """
+    if pixels.dtype == bool:
         return 0.0, 1.0
-    if plane.dtype in (np.dtype(np.uint8), np.dtype(np.uint16)):
-        counts = np.zeros(np.iinfo(plane.dtype).max + 1, np.int64)
-        rows = max(1, (1 << 20) // max(1, plane[0].size))
-        for start in range(0, plane.shape[0], rows):  # bincount widens its input: keep that small
-            counts += np.bincount(plane[start : start + rows].ravel(), minlength=counts.size)
-        below = np.cumsum(counts)
-        ranks = np.array([low, high]) / 100 * (below[-1] - 1)
-        first, second = np.searchsorted(below, np.rint(ranks), side="right")
-    else:
-        finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane.ravel()
-        first, second = np.percentile(finite.astype(np.float64), [low, high], method="nearest")
-    return float(first), float(second)
+    bits = 8 * _key_type(pixels.dtype).itemsize
+    shift = max(0, bits - 16)
+    counts = _counts(pixels, shift, [0, 0])
+    ranks = [int(np.rint(percent / 100 * (int(counts[0].sum()) - 1))) for percent in (low, high)]
+    keys = [0, 0]
+    while True:
+        for which in (0, 1):
+            place, ranks[which] = _locate(counts[which], ranks[which])
+            keys[which] = keys[which] << 16 | place
+        if not shift:
+            return _value(keys[0], pixels.dtype), _value(keys[1], pixels.dtype)
+        shift -= 16
+        counts = _counts(pixels, shift, keys)
+
+
+def _locate(counts: NDArray[np.int64], rank: int) -> tuple[int, int]:
+    """Return which bin a rank falls into, and the rank within that bin."""
+    below = np.cumsum(counts)
+    place = int(np.searchsorted(below, rank, side="right"))
+    return place, rank - int(below[place - 1] if place else 0)
+
+
+def _counts(pixels: Pixels, shift: int, prefixes: list[int]) -> list[NDArray[np.int64]]:
+    """Count 16 bits of all keys, those above `shift`; for each prefix among the keys that begin with it."""
+    bits = 8 * _key_type(pixels.dtype).itemsize
+    counts = {prefix: np.zeros(1 << min(16, bits), np.int64) for prefix in prefixes}
+    for square in pixels:
+        keys = _keys(_finite(square).ravel())
+        for prefix, bins in counts.items():
+            inside = keys if shift + 16 >= bits else keys[keys >> (shift + 16) == prefix]
+            bins += np.bincount((inside >> shift).astype(np.int64) & 0xFFFF, minlength=bins.size)
+    return [counts[prefix] for prefix in prefixes]
+
+
+def _key_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the unsigned type in which values of a type are put in order."""
+    return np.dtype(f"u{dtype.itemsize}")
+
+
+def _keys(values: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers without sign that are in the same order as the values.
+
+    Of fractions the sign bit is turned, and of negative ones all other bits as well (IEEE 754).
+    """
+    kind = _key_type(values.dtype)
+    if values.dtype.kind == "u":
+        return values
+    top = kind.type(1 << (8 * kind.itemsize - 1))
+    bits = np.ascontiguousarray(values).view(kind)
+    if values.dtype.kind == "i":
+        return bits ^ top
+    return np.where(bits & top, ~bits, bits | top)
+
+
+def _value(key: int, dtype: np.dtype[Any]) -> float:
+    """Return the value that a key stands for."""
+    kind = _key_type(dtype)
+    bits = np.array([key], kind)
+    if dtype.kind != "u":
+        top = kind.type(1 << (8 * kind.itemsize - 1))
+        bits = bits ^ top if dtype.kind == "i" else np.where(bits & top, bits ^ top, ~bits)
+    return float(bits.astype(kind).view(dtype)[0])
+
+
+WHOLE_BELOW = 100_000_000
+"""Up to how many pixels a plane is looked at as a whole, however it is stored."""
+
+BLOCK, BLOCKS = 256, 10
+"""Of larger planes, so many blocks of this side along both axes are looked at."""
+
+
+def representative(plane: Any) -> NDArray[Any]:
+    """Return the pixels that the range of values of a plane is found from.
+
+    Larger planes than 100 megapixels are not read from end to end before anything is shown: a hundred
+    blocks, spread evenly from corner to corner, stand for them. Which ones depends on the size alone, so
+    the same picture has the same range whether it lies in memory or is read piece by piece.
+
+    Parameters
+    ----------
+    plane : numpy or dask array
+        (Y, X) or (Y, X, C).
+
+    Returns
+    -------
+    array
+        The plane itself, or (blocks * 256, 256) pixels or (blocks * 256, 256, C) of it.
+    """
+    height, width = plane.shape[:2]
+    if height * width <= WHOLE_BELOW or min(height, width) <= 2 * BLOCK:
+        return np.asarray(plane)
+    places = [np.linspace(0, extent - BLOCK, BLOCKS).astype(int) for extent in (height, width)]
+    return np.concatenate(
+        [
+            np.asarray(plane[top : top + BLOCK, left : left + BLOCK])
+            for top in places[0].tolist()
+            for left in places[1].tolist()
+        ]
+    )

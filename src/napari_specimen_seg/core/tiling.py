@@ -100,8 +100,8 @@ def piece(plane: NDArray[np.generic], tile: Tile, shape: tuple[int, int]) -> NDA
 
     Parameters
     ----------
-    plane : array
-        (Y, X) or (Y, X, C).
+    plane : numpy or dask array
+        (Y, X) or (Y, X, C); only the tile's pixels are read.
     tile : Tile
     shape : (int, int)
         Height and width of the tile.
@@ -111,7 +111,7 @@ def piece(plane: NDArray[np.generic], tile: Tile, shape: tuple[int, int]) -> NDA
     array
         (height, width) or (height, width, C).
     """
-    cut = plane[tile.top : tile.top + shape[0], tile.left : tile.left + shape[1]]
+    cut = np.asarray(plane[tile.top : tile.top + shape[0], tile.left : tile.left + shape[1]])
     missing = shape[0] - cut.shape[0], shape[1] - cut.shape[1]
     if not any(missing):
         return cut

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import platform
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from ..core.errors import DeviceError
 from .settings import PredictSettings
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ def choose_engine(settings: PredictSettings) -> Engine:
 
 
 def _choose_device(wanted: str) -> Literal["cpu", "cuda", "mps"]:
+    if wanted == "cpu" or (wanted == "auto" and not may_have_gpu()):
+        return "cpu"
     import torch
 
     has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
@@ -71,73 +73,27 @@ def _choose_device(wanted: str) -> Literal["cpu", "cuda", "mps"]:
     return "mps" if wanted == "mps" or (wanted == "auto" and has_mps) else "cpu"
 
 
+def may_have_gpu() -> bool:
+    """Tell whether it is worth asking torch for a GPU, which costs its import of more than a second.
+
+    Returns
+    -------
+    bool
+        False only where the driver of no GPU that torch can use is installed.
+    """
+    if "torch" in sys.modules:
+        return True
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return (Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32" / "nvcuda.dll").exists()
+    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, any GPU under WSL, AMD
+    return any(Path(driver).exists() for driver in drivers)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that a device or the machine ran out of memory."""
-    import torch
-
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+    if isinstance(error, MemoryError):
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-
-
-def batch_size(device: str, tile: tuple[int, int], channels: int) -> int:
-    """Return how many tiles to compute at once.
-
-    Parameters
-    ----------
-    device : str
-    tile : (int, int)
-        Height and width in pixels.
-    channels : int
-        The larger of input and output channels.
-
-    Returns
-    -------
-    int
-        1 on a CPU, where a batch gains nothing and costs memory; on a GPU as many as a third of the free
-        memory holds, at an estimated 256 floats a pixel.
-    """
-    if device != "cuda":
-        return 1
-    import torch
-
-    free, _ = torch.cuda.mem_get_info()
-    per_tile = tile[0] * tile[1] * 4 * (256 + 2 * channels)
-    return int(max(1, min(32, free // 3 // per_tile)))
-
-
-def to_device(network: torch.nn.Module, engine: Engine) -> torch.nn.Module:
-    """Return the network on its device, in channels-last memory order."""
-    import torch
-
-    moved: torch.nn.Module = network.to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved
-
-
-def forward_on(network: torch.nn.Module, engine: Engine) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the function that computes a batch with a network that is on the engine's device.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    engine : Engine
-
-    Returns
-    -------
-    callable
-        Takes and gives (N, C, Y, X); the answer is float32, on the device.
-    """
-    import torch
-
-    def forward(batch: torch.Tensor) -> torch.Tensor:
-        batch = batch.to(engine.device).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            if engine.precision == "fp32":
-                answer: torch.Tensor = network(batch)
-            else:
-                with torch.autocast(engine.device, torch.bfloat16):
-                    answer = network(batch)
-            return answer.float()
-
-    return forward

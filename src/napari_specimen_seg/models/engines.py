@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .backends import Backend
 from .card import ModelCard
 from .devices import Engine, choose_engine
 from .settings import PredictSettings
@@ -41,27 +43,41 @@ def engine_for(card: ModelCard, settings: PredictSettings) -> Engine:
     return choose_engine(settings)
 
 
-def foreign_forward(
-    network: torch.nn.Module, card: ModelCard, engine: Engine
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the function that computes a batch with another engine than torch.
+def open_backend(
+    card: ModelCard, engine: Engine, folder: Path | None, network: Callable[[], torch.nn.Module]
+) -> Backend:
+    """Return what computes a model.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        Of the model folder; may be a torch network where OpenVINO is to compute it.
     card : ModelCard
     engine : Engine
+        From `engine_for`.
+    folder : Path or None
+        The model folder; None where the network was handed over.
+    network : callable
+        Gives the torch network; asked only by engines that need it.
 
     Returns
     -------
-    callable
-        Takes and gives (N, C, Y, X) float32.
+    Backend
     """
-    if engine.backend == "onnxruntime":
-        from .onnx_run import forward_of
+    if engine.backend == "onnxruntime" and folder is not None:
+        from .onnx_run import OnnxBackend, load_onnx
 
-        return forward_of(network, engine)
-    from .openvino_run import openvino_forward
+        return OnnxBackend(load_onnx(folder, card), card, engine)
+    if engine.backend == "openvino" and (folder is not None or card.openvino is None):
+        return _open_openvino(card, engine, folder, network)
+    from .torch_run import TorchBackend
 
-    return openvino_forward(network, card, engine)
+    return TorchBackend(network(), card, engine)
+
+
+def _open_openvino(
+    card: ModelCard, engine: Engine, folder: Path | None, network: Callable[[], torch.nn.Module]
+) -> Backend:
+    from .openvino_run import OpenVinoBackend, OpenVinoNet, converted, load_openvino
+
+    if card.openvino is not None and folder is not None:
+        return OpenVinoBackend(load_openvino(folder, card), card, engine)
+    return OpenVinoBackend(OpenVinoNet(converted(network(), card), engine.precision, card.name), card, engine)

@@ -8,7 +8,7 @@ from ..core.errors import ImageError
 from ..core.image import SpecimenImage
 
 
-def refuse_too_large(image: SpecimenImage, confidence: bool) -> None:
+def refuse_too_large(image: SpecimenImage, confidence: bool, *, whole: bool = True) -> None:
     """Refuse a picture whose planes, labels and confidence together exceed the free memory.
 
     Parameters
@@ -16,6 +16,8 @@ def refuse_too_large(image: SpecimenImage, confidence: bool) -> None:
     image : SpecimenImage
     confidence : bool
         Whether a confidence is kept for every pixel.
+    whole : bool
+        Whether a whole plane is looked at at once, and not a tile.
 
     Raises
     ------
@@ -28,7 +30,7 @@ def refuse_too_large(image: SpecimenImage, confidence: bool) -> None:
     pixels = image.height * image.width
     plane_bytes = pixels * image.channels * image.data.dtype.itemsize
     loaded = isinstance(image.data, np.ndarray)
-    need = pixels * planes * (1 + 4 * confidence) + plane_bytes * (1 if loaded else 2)
+    need = pixels * planes * (1 + 4 * confidence) + plane_bytes * (whole + (whole and not loaded))
     free = psutil.virtual_memory().available
     if need > 0.9 * free:
         raise ImageError(

@@ -36,13 +36,15 @@ def load_network(folder: Path, card: ModelCard) -> torch.nn.Module:
         If its file is missing, altered or does not fit the card.
     """
     if card.onnx is not None:
+        from .net_module import NetModule
         from .onnx_run import load_onnx
 
-        return load_onnx(folder, card)
+        return NetModule(load_onnx(folder, card))
     if card.openvino is not None:
+        from .net_module import NetModule
         from .openvino_run import load_openvino
 
-        return load_openvino(folder, card)
+        return NetModule(load_openvino(folder, card))
     from .bundle import read_weights
 
     weights = read_weights(folder, card)

@@ -78,10 +78,12 @@ def onnx_bytes(predictor: Predictor, report: Report = silent) -> bytes:
             f"{card.name} was exported already", advice="Export the model that it was made from."
         )
     if card.onnx is not None:
-        from .onnx_run import OnnxModule
+        from .net_module import NetModule
+        from .onnx_run import OnnxNet
 
-        assert isinstance(predictor.network, OnnxModule)
-        content, interface = predictor.network.content, card.onnx
+        assert isinstance(predictor.network, NetModule)
+        assert isinstance(predictor.network.net, OnnxNet)
+        content, interface = predictor.network.net.content, card.onnx
     else:
         size = example_size(card)
         content = _converted(predictor.network, card, size)

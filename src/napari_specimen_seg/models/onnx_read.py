@@ -115,13 +115,14 @@ def read_onnx(path: Path, options: ImportOptions, report: Report = silent) -> On
 
 def network_of(draft: Draft) -> torch.nn.Module:
     """Return the network of a draft, to compute with before it is saved."""
+    from .net_module import NetModule
     from .network import build_network, load_weights
-    from .onnx_run import OnnxModule
+    from .onnx_run import OnnxNet
 
     card = draft.card
     if isinstance(draft.weights, bytes):
         assert card.onnx is not None
-        return OnnxModule(draft.weights, card.onnx, card.out_channels, card.name)
+        return NetModule(OnnxNet(draft.weights, card.onnx, card.out_channels, card.name))
     network = build_network(card)
     load_weights(network, draft.weights, card.name)
     return network

@@ -1,29 +1,29 @@
-"""Running an ONNX network with onnxruntime, in the place of a torch network."""
+"""Running an ONNX network with onnxruntime; needs no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..core.errors import DeviceError, ModelError, one_line
+from .backends import Backend
 from .bundle import read_checked
 from .card import ModelCard, OnnxNetwork
 from .devices import Engine
 from .onnx_files import OnnxFacts, check_onnx, shapes_at
 from .onnx_session import open_session, reason, require_onnxruntime
+from .resample import smooth_band
 from .settings import PredictSettings
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-class OnnxModule(torch.nn.Module):
-    """An ONNX network that is called like a torch network.
+class OnnxNet:
+    """An ONNX network in the hands of onnxruntime.
 
     Parameters
     ----------
@@ -38,24 +38,23 @@ class OnnxModule(torch.nn.Module):
     """
 
     def __init__(self, content: bytes, onnx: OnnxNetwork, classes: int, name: str) -> None:
-        super().__init__()
         self.onnx, self.classes, self.name = onnx, classes, name
         self.content = content
         self._sessions: dict[str, InferenceSession] = {}
         self.device = "cpu"
 
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+    def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute a batch.
 
         Parameters
         ----------
-        batch : torch.Tensor
-            (N, C, Y, X) float32, on the CPU.
+        batch : array of float32
+            (N, C, Y, X).
 
         Returns
         -------
-        torch.Tensor
-            (N, classes, Y, X) float32; where the network answers with class numbers, 1 for the class.
+        array of float32
+            (N, classes, Y, X); where the network answers with class numbers, 1 for the class.
 
         Raises
         ------
@@ -63,12 +62,11 @@ class OnnxModule(torch.nn.Module):
             If onnxruntime fails, with its reason on one line.
         """
         size = self.onnx.batch or len(batch)
-        parts = [self._run(part, size) for part in torch.split(batch, size)]
-        return self._at_size(torch.from_numpy(np.concatenate(parts)), tuple(batch.shape[-2:]))
+        parts = [self._run(batch[start : start + size], size) for start in range(0, len(batch), size)]
+        return self._at_size(np.concatenate(parts), *batch.shape[-2:])
 
-    def _run(self, batch: torch.Tensor, size: int) -> NDArray[np.float32]:
+    def _run(self, values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         """Run one batch of exactly `size`, whose rest is filled up where the file fixes it."""
-        values = batch.cpu().numpy()
         count = len(values)
         if count < size:
             values = np.concatenate([values, np.repeat(values[-1:], size - count, axis=0)])
@@ -95,14 +93,15 @@ class OnnxModule(torch.nn.Module):
             raise ModelError(f"{self.name}: the network answers with shape {answer.shape}, {wanted}")
         return np.ascontiguousarray(answer, np.float32)
 
-    def _at_size(self, scores: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    def _at_size(self, scores: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """Enlarge an answer that is coarser than the input."""
-        if tuple(scores.shape[-2:]) == size:
+        rows, columns = scores.shape[-2:]
+        if (rows, columns) == (height, width):
             return scores
-        smooth = self.onnx.answer == "scores"
-        return torch.nn.functional.interpolate(
-            scores, size, mode="bilinear" if smooth else "nearest", align_corners=False if smooth else None
-        )
+        if self.onnx.answer == "scores":
+            return np.stack([smooth_band(one, slice(0, height), height, width) for one in scores])
+        down, across = np.arange(height) * rows // height, np.arange(width) * columns // width
+        return scores[:, :, down[:, None], across]
 
     def _session(self) -> InferenceSession:
         if self.device not in self._sessions:
@@ -110,7 +109,7 @@ class OnnxModule(torch.nn.Module):
         return self._sessions[self.device]
 
 
-def load_onnx(folder: Path, card: ModelCard) -> OnnxModule:
+def load_onnx(folder: Path, card: ModelCard) -> OnnxNet:
     """Read the ONNX network of a model folder, with every check that importing makes.
 
     Parameters
@@ -121,7 +120,7 @@ def load_onnx(folder: Path, card: ModelCard) -> OnnxModule:
 
     Returns
     -------
-    OnnxModule
+    OnnxNet
 
     Raises
     ------
@@ -133,19 +132,32 @@ def load_onnx(folder: Path, card: ModelCard) -> OnnxModule:
     path = folder / card.weights_file
     facts = check_onnx(content, path)
     refuse_misfit(facts, card, path)
-    return OnnxModule(content, card.onnx, card.out_channels, card.name)
+    return OnnxNet(content, card.onnx, card.out_channels, card.name)
 
 
-def forward_of(network: torch.nn.Module, engine: Engine) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the function that computes a batch with an `OnnxModule` on the engine's device."""
-    assert isinstance(network, OnnxModule)
-    network.device = engine.device
+class OnnxBackend(Backend):
+    """Computes an ONNX network; onnxruntime divides its own work among the cores.
 
-    def forward(batch: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = network(batch)
-        return answer
+    Parameters
+    ----------
+    net : OnnxNet
+    card : ModelCard
+    engine : Engine
+    """
 
-    return forward
+    def __init__(self, net: OnnxNet, card: ModelCard, engine: Engine) -> None:
+        super().__init__(card, engine)
+        self.net = net
+        net.device = engine.device
+
+    def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute a batch; see `Backend.scores`."""
+        return self.net.scores(batch)
+
+    def lanes(self, height: int, width: int) -> int:
+        """Return 1: a session takes all cores itself."""
+        del height, width
+        return 1
 
 
 def input_shape(onnx: OnnxNetwork, channels: int, height: int, width: int, batch: int = 1) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Running a network with OpenVINO on a processor, in the place of a torch network."""
+"""Running a network with OpenVINO on a processor, needs no torch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from ..core.errors import DeviceError, ModelError
+from .backends import Backend
 from .bundle import read_checked
 from .card import ModelCard, OpenVinoNetwork
+from .cores import cores
 from .devices import Engine
 from .settings import PredictSettings
 
 if TYPE_CHECKING:
+    import torch
+
     from .card import Precision
 
 GRAPH = "model.xml"
@@ -33,8 +36,8 @@ _UNBOUNDED = frozenset({"Loop", "TensorIterator", "If"})
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
-class OpenVinoModule(torch.nn.Module):
-    """A network that OpenVINO computes and that is called like a torch network.
+class OpenVinoNet:
+    """A network that OpenVINO computes.
 
     Parameters
     ----------
@@ -46,44 +49,62 @@ class OpenVinoModule(torch.nn.Module):
     """
 
     def __init__(self, model: Any, precision: Precision, name: str) -> None:
-        super().__init__()
         self.model, self.precision, self.name = model, precision, name
         self._compiled: Any = None
         self._lock = threading.Lock()
         self._local = threading.local()
 
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+    def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute a batch; several threads may ask at once.
 
         Parameters
         ----------
-        batch : torch.Tensor
-            (N, C, Y, X) float32.
+        batch : array of float32
+            (N, C, Y, X).
 
         Returns
         -------
-        torch.Tensor
-            (N, classes, Y, X) float32.
+        array of float32
+            (N, classes, Y, X).
         """
         request = getattr(self._local, "request", None)
         if request is None:
             with self._lock:
                 self._compiled = self._compiled or self._compile()
                 request = self._local.request = self._compiled.create_infer_request()
-        request.infer({0: np.ascontiguousarray(batch.cpu().numpy())})
+        request.infer({0: np.ascontiguousarray(batch)})
         # Copied: the next call writes into the same memory.
-        return torch.from_numpy(np.array(request.get_output_tensor(0).data, np.float32))
+        return np.array(request.get_output_tensor(0).data, np.float32)
 
     def _compile(self) -> Any:
         ov = require_openvino()
-        cores = torch.get_num_threads()
+        count = cores()
         # One core for each picture, so that the answer does not depend on how many there are.
         options = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
-            "NUM_STREAMS": cores,
-            "INFERENCE_NUM_THREADS": cores,
+            "NUM_STREAMS": count,
+            "INFERENCE_NUM_THREADS": count,
         }
         return ov.Core().compile_model(self.model, "CPU", options)
+
+
+class OpenVinoBackend(Backend):
+    """Computes a network with OpenVINO.
+
+    Parameters
+    ----------
+    net : OpenVinoNet
+    card : ModelCard
+    engine : Engine
+    """
+
+    def __init__(self, net: OpenVinoNet, card: ModelCard, engine: Engine) -> None:
+        super().__init__(card, engine)
+        self.net = net
+
+    def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute a batch; see `Backend.scores`."""
+        return self.net.scores(batch)
 
 
 def require_openvino() -> Any:
@@ -100,7 +121,7 @@ def require_openvino() -> Any:
     return openvino
 
 
-def load_openvino(folder: Path, card: ModelCard) -> OpenVinoModule:
+def load_openvino(folder: Path, card: ModelCard) -> OpenVinoNet:
     """Read the OpenVINO network of a model folder.
 
     Parameters
@@ -111,7 +132,7 @@ def load_openvino(folder: Path, card: ModelCard) -> OpenVinoModule:
 
     Returns
     -------
-    OpenVinoModule
+    OpenVinoNet
 
     Raises
     ------
@@ -129,7 +150,7 @@ def load_openvino(folder: Path, card: ModelCard) -> OpenVinoModule:
     except RuntimeError as error:
         raise ModelError(f"OpenVINO cannot open the network ({error})", path=folder / GRAPH) from error
     _refuse_misfit(model, card, folder / GRAPH)
-    return OpenVinoModule(model, card.openvino.precision, card.name)
+    return OpenVinoNet(model, card.openvino.precision, card.name)
 
 
 def read_graph(path: Path, network: OpenVinoNetwork) -> bytes:
@@ -204,6 +225,8 @@ def converted(network: torch.nn.Module, card: ModelCard) -> Any:
     ModelError
         If it cannot be converted.
     """
+    import torch
+
     from ..core.preprocessing import Tiles
     from .onnx_export import example_size
 
@@ -219,33 +242,6 @@ def converted(network: torch.nn.Module, card: ModelCard) -> Any:
     free = isinstance(card.preprocessing.geometry, Tiles)
     model.reshape({0: ov.PartialShape([-1, channels, *((-1, -1) if free else size)])})
     return model
-
-
-def openvino_forward(
-    network: torch.nn.Module, card: ModelCard, engine: Engine
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the function that computes a batch with OpenVINO.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        An `OpenVinoModule`, or a torch network, which is converted first.
-    card : ModelCard
-    engine : Engine
-
-    Returns
-    -------
-    callable
-    """
-    module = network
-    if not isinstance(network, OpenVinoModule):
-        module = OpenVinoModule(converted(network, card), engine.precision, card.name)
-
-    def forward(batch: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = module(batch)
-        return answer
-
-    return forward
 
 
 def choose_openvino_engine(settings: PredictSettings, network: OpenVinoNetwork | None) -> Engine:

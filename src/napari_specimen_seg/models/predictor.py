@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -14,25 +13,24 @@ from numpy.typing import NDArray
 
 from ..core.errors import DeviceError, ImageError, ModelError
 from ..core.image import Array, Prediction, SpecimenImage
-from ..core.preprocessing import Preprocessing, Tiles
+from ..core.preprocessing import Tiles
 from ..core.progress import Progress, Report, silent
-from ..core.tiling import Layout, Tile, layout, piece
+from ..core.tiling import Layout, layout
+from .backends import Ask, Backend
 from .bundle import read_card
 from .card import ModelCard, Softmax
-from .cores import cores_for, one_core_each
-from .devices import Engine, batch_size, forward_on, is_out_of_memory, to_device
-from .engines import engine_for, foreign_forward
+from .devices import Engine, is_out_of_memory
+from .engines import engine_for, open_backend
 from .library import find_model
 from .memory import refuse_too_large
+from .network import stride_of_card
 from .settings import PredictSettings
-from .watching import Watcher
+from .stream import Job, Order, Part, Spot, tile_parts, whole_layout, whole_parts
 
 if TYPE_CHECKING:
     import torch
 
     from .watching import Watch
-
-    Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 def load_model(name: str | os.PathLike[str]) -> Predictor:
@@ -71,8 +69,7 @@ class Predictor:
         self.card = card
         self._source = source
         self._network: torch.nn.Module | None = None
-        self._placed: tuple[Engine, torch.nn.Module] | None = None
-        self._foreign: tuple[Engine, Forward] | None = None
+        self._backend: Backend | None = None
         self._lock = Lock()
 
     @property
@@ -129,11 +126,16 @@ class Predictor:
         settings = settings or PredictSettings()
         image = SpecimenImage.of(picture)
         self._refuse_unfit(settings, image)
-        engine = engine_for(self.card, settings)
-        with self._lock:  # one network, one user at a time: docks may ask twice
-            report(Progress("loading model", 0, 1))
-            forward = self._forward(engine)
-            labels, confidence = self._predict_planes(image, settings, engine, forward, report, watch)
+        engine = self.engine(settings)
+        refuse_too_large(image, settings.confidence, whole=not isinstance(self._geometry, Tiles))
+        shape = (*image.planes(), image.height, image.width)
+        labels = np.zeros(shape, self.card.class_map.label_dtype)
+        confidence = np.zeros(shape, np.float32) if settings.confidence else None
+        for part in self.stream(image, settings, report, watch=watch):
+            labels[part.place] = part.labels
+            if confidence is not None:
+                confidence[part.place] = part.confidence
+        engine = self._backend.engine if self._backend is not None else engine
         objects, object_classes = self._separate(labels, report) if settings.instances else (None, None)
         return Prediction(
             labels=labels,
@@ -143,6 +145,98 @@ class Predictor:
             objects=objects,
             object_classes=object_classes,
         )
+
+    def stream(
+        self,
+        picture: SpecimenImage | Array,
+        settings: PredictSettings | None = None,
+        report: Report = silent,
+        *,
+        order: Order | None = None,
+        done: Collection[Spot] = frozenset(),
+        watch: Watch | None = None,
+    ) -> Iterator[Part]:
+        """Segment a picture part by part; every pixel comes once, in no more memory than a few tiles take.
+
+        Parameters
+        ----------
+        picture : SpecimenImage or array
+            As for `predict`; of a dask array, a memory map or anything else that is read when it is cut,
+            only a tile's pixels are read at once.
+        settings : PredictSettings, optional
+            `PredictSettings.instances` plays no part: objects are found in whole pictures.
+        report : callable
+            As for `predict`.
+        order : callable, optional
+            Asked for the next of the tiles that are left (each a plane's index and a number in the layout
+            of `plan`), a few tiles ahead of what is shown; row by row if left out.
+        done : collection
+            Tiles that are finished already and are left out.
+        watch : callable, optional
+            As for `predict`.
+
+        Yields
+        ------
+        Part
+            Class ids of some rows and columns. Closing the iterator stops the work.
+
+        Raises
+        ------
+        ImageError, ModelError, DeviceError
+            As `predict`.
+        """
+        settings = settings or PredictSettings()
+        image = SpecimenImage.of(picture)
+        self._refuse_unfit(settings, image)
+        engine = self.engine(settings)
+        with self._lock:  # one network, one user at a time: docks may ask twice
+            report(Progress("loading model", 0, 1))
+            job = Job(
+                card=self.card,
+                backend=self._backend_for(engine),
+                image=image,
+                layout=self.plan(image, settings),
+                ask=Ask(settings.threshold, settings.confidence, watch is not None),
+                report=report,
+                watch=watch,
+                order=order,
+                done=done,
+                fallback=lambda: self._on_processor(settings),
+            )
+            try:
+                yield from (tile_parts if isinstance(self._geometry, Tiles) else whole_parts)(job)
+            except (RuntimeError, MemoryError) as error:
+                raise self._explain(error, job.backend.engine) from error
+
+    def plan(self, picture: SpecimenImage | Array, settings: PredictSettings | None = None) -> Layout:
+        """Return the tiles that `stream` computes for every plane of a picture.
+
+        Parameters
+        ----------
+        picture : SpecimenImage or array
+        settings : PredictSettings, optional
+
+        Returns
+        -------
+        Layout
+            `Part.number` counts its tiles.
+        """
+        image = SpecimenImage.of(picture)
+        geometry = self._geometry
+        if not isinstance(geometry, Tiles):
+            return whole_layout(self.card, image.height, image.width)
+        size = None if settings is None else settings.tile
+        return layout(image.height, image.width, geometry, stride_of_card(self.card), size)
+
+    def engine(self, settings: PredictSettings | None = None) -> Engine:
+        """Return what would compute a picture with these settings, without computing anything.
+
+        Raises
+        ------
+        DeviceError
+            If this machine, or this model, does not have what is asked for.
+        """
+        return engine_for(self.card, settings or PredictSettings())
 
     def describe(self, settings: PredictSettings, engine: Engine) -> dict[str, Any]:
         """Return what made a prediction: model, settings and device, as plain values.
@@ -168,7 +262,7 @@ class Predictor:
         }
 
     def _refuse_unfit(self, settings: PredictSettings, image: SpecimenImage) -> None:
-        if settings.tile is not None and not isinstance(self.card.preprocessing.geometry, Tiles):
+        if settings.tile is not None and not isinstance(self._geometry, Tiles):
             raise ModelError(f"{self.card.name} looks at the whole picture: a tile size does not apply to it")
         if settings.threshold is not None and isinstance(self.card.head, Softmax):
             raise ModelError(f"{self.card.name} picks the likeliest class: a threshold does not apply to it")
@@ -185,47 +279,35 @@ class Predictor:
         if settings.tile is not None and self.card.onnx is not None and self.card.onnx.height is not None:
             raise ModelError(f"{self.card.name} takes one size only: a tile size does not apply to it")
 
-    def _forward(self, engine: Engine) -> Forward:
-        """Return the function that computes a batch, with the network placed on its device."""
-        if engine.backend != "torch":
-            if self._foreign is None or self._foreign[0] != engine:
-                self._foreign = engine, foreign_forward(self.network, self.card, engine)
-            return self._foreign[1]
-        if self._placed is None or self._placed[0].device != engine.device:
-            self._placed = None  # frees the other device's copy first
-            network = self.network if engine.device == "cpu" else copy.deepcopy(self.network)
-            self._placed = engine, to_device(network, engine)
-        return forward_on(self._placed[1], engine)
+    @property
+    def _geometry(self) -> object:
+        return self.card.preprocessing.geometry
 
-    def _predict_planes(
-        self,
-        image: SpecimenImage,
-        settings: PredictSettings,
-        engine: Engine,
-        forward: Forward,
-        report: Report,
-        watch: Watch | None = None,
-    ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        lead, shape = image.planes(), (image.height, image.width)
-        refuse_too_large(image, settings.confidence)
-        labels = np.zeros((*lead, *shape), self.card.class_map.label_dtype)
-        confidence = np.zeros((*lead, *shape), np.float32) if settings.confidence else None
-        job = _PlaneJob(self.card, settings, engine, forward, report)
-        for number, index in enumerate(np.ndindex(*lead)):
-            if lead:
-                report(Progress("plane", number, int(np.prod(lead))))
-            plane = np.asarray(image.data[index])
-            target = None if confidence is None else confidence[index]
-            job.watch = Watcher(self.card, index, watch)
-            try:
-                job.run(plane, image, labels[index], target)
-            except RuntimeError as error:
-                raise self._explain(error, engine) from error
-        return labels, confidence
+    def _forward(self, engine: Engine) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Return what computes batches in place of the engine; for networks that are still learning."""
+        del engine
+        return None
 
-    def _explain(self, error: RuntimeError, engine: Engine) -> DeviceError | ModelError:
+    def _backend_for(self, engine: Engine) -> Backend:
+        """Return what computes with an engine; the last one is kept."""
+        live = self._forward(engine)
+        if live is not None:
+            from .torch_run import LiveBackend
+
+            self._backend = LiveBackend(live, self.card, engine)
+        elif self._backend is None or self._backend.engine != engine:
+            self._backend = None  # frees the other device's memory first
+            folder = self._source if isinstance(self._source, Path) else None
+            self._backend = open_backend(self.card, engine, folder, lambda: self.network)
+        return self._backend
+
+    def _on_processor(self, settings: PredictSettings) -> Backend:
+        self._backend = None
+        return self._backend_for(self.engine(settings.model_copy(update={"device": "cpu"})))
+
+    def _explain(self, error: BaseException, engine: Engine) -> DeviceError | ModelError:
         if is_out_of_memory(error):
-            self._placed = None
+            self._backend = None
             return DeviceError(
                 f"{engine.device} ran out of memory", advice="Use a smaller --tile, or --device cpu."
             )
@@ -236,160 +318,3 @@ class Predictor:
 
         report(Progress("separating objects", 0, 1))
         return separate(labels, self.card.class_map)
-
-
-class _PlaneJob:
-    """Runs one plane after another through the network with the same settings."""
-
-    def __init__(
-        self, card: ModelCard, settings: PredictSettings, engine: Engine, forward: Forward, report: Report
-    ) -> None:
-        from .decide import decide
-
-        self.card = card
-        self.preprocessing: Preprocessing = card.preprocessing
-        self.settings = settings
-        self.engine = engine
-        self.forward = forward
-        self.on_cores = engine.device == "cpu" and engine.backend != "onnxruntime"
-        self.report = report
-        self.watch = Watcher(card)
-        self._decide = decide
-
-    def run(
-        self,
-        plane: NDArray[Any],
-        image: SpecimenImage,
-        labels: NDArray[Any],
-        confidence: NDArray[np.float32] | None,
-    ) -> None:
-        """Fill `labels` (Y, X) and, where given, `confidence` for a plane (Y, X) or (Y, X, C)."""
-        self.preprocessing.to_channels(plane[:1, :1], name=image.name)  # refuses before anything is computed
-        values = self.preprocessing.value_range(plane, name=image.name, bit_depth=image.bit_depth)
-        if isinstance(self.preprocessing.geometry, Tiles):
-            self._run_tiles(plane, values, labels, confidence)
-        else:
-            self._run_whole(plane, values, labels, confidence)
-
-    def _choose(self, output: torch.Tensor) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        ids, sure = self._decide(
-            output, self.card, self.settings.threshold, confidence=self.settings.confidence
-        )
-        return ids.cpu().numpy(), None if sure is None else sure.cpu().numpy()
-
-    # -- the picture at its own scale ----------------------------------------------------------------
-
-    def _run_tiles(
-        self,
-        plane: NDArray[Any],
-        values: tuple[float, float],
-        labels: NDArray[Any],
-        confidence: NDArray[np.float32] | None,
-    ) -> None:
-        from .network import stride_of_card
-
-        geometry = self.preprocessing.geometry
-        assert isinstance(geometry, Tiles)
-        height, width = labels.shape
-        plan = layout(height, width, geometry, stride_of_card(self.card), self.settings.tile)
-        size = batch_size(
-            self.engine.device,
-            (plan.height, plan.width),
-            max(self.preprocessing.in_channels, self.card.out_channels),
-        )
-        done = 0
-        for tiles, output in self._outputs(plan, plane, values, size):
-            for tile, answer in zip(tiles, output, strict=True):
-                part = answer[(slice(None), *tile.inner)].contiguous()
-                ids, sure = self._choose(part)
-                self.watch.show(part, tile.rows, tile.columns)
-                labels[tile.rows, tile.columns] = ids
-                if confidence is not None and sure is not None:
-                    confidence[tile.rows, tile.columns] = sure
-            done += len(tiles)
-            self.report(Progress("tile", done, len(plan.tiles)))
-
-    def _outputs(
-        self, plan: Layout, plane: NDArray[Any], values: tuple[float, float], size: int
-    ) -> Iterator[tuple[tuple[Tile, ...], torch.Tensor]]:
-        """Yield tiles and the network's answers in batches; out of memory halves the batch."""
-        start = 0
-        self.report(Progress("tile", 0, len(plan.tiles)))
-        if self.on_cores and size == 1:
-            yield from self._outputs_of_cores(plan, plane, values)
-            return
-        while start < len(plan.tiles):
-            tiles = plan.tiles[start : start + size]
-            batch = np.stack([self._input(plane, tile, plan, values) for tile in tiles])
-            try:
-                answer = self.forward(_tensor(batch))
-            except RuntimeError as error:
-                if size == 1 or not is_out_of_memory(error):
-                    raise
-                size //= 2
-                continue
-            yield tiles, answer
-            start += len(tiles)
-
-    def _outputs_of_cores(
-        self, plan: Layout, plane: NDArray[Any], values: tuple[float, float]
-    ) -> Iterator[tuple[tuple[Tile, ...], torch.Tensor]]:
-        """Yield tiles and the network's answers one by one; several are computed at once."""
-
-        def compute(tile: Tile) -> torch.Tensor:
-            return self.forward(_tensor(self._input(plane, tile, plan, values)[None]))
-
-        channels = max(self.preprocessing.in_channels, self.card.out_channels)
-        count = min(len(plan.tiles), cores_for(plan.height * plan.width, channels))
-        answers = one_core_each(compute, plan.tiles, count)
-        yield from (((tile,), answer) for tile, answer in zip(plan.tiles, answers, strict=True))
-
-    def _input(
-        self, plane: NDArray[Any], tile: Tile, plan: Layout, values: tuple[float, float]
-    ) -> NDArray[np.float32]:
-        cut = piece(plane, tile, (plan.height, plan.width))
-        return self.preprocessing.normalise(self.preprocessing.to_channels(cut), values)
-
-    # -- the whole picture at the network's scale ----------------------------------------------------
-
-    def _run_whole(
-        self,
-        plane: NDArray[Any],
-        values: tuple[float, float],
-        labels: NDArray[Any],
-        confidence: NDArray[np.float32] | None,
-    ) -> None:
-        from ..core.resizing import resize_nearest
-        from .resample import smooth_bands
-
-        self.report(Progress("picture", 0, 1))
-        height, width = labels.shape
-        place = self.preprocessing.placement(height, width)
-        batch = _tensor(self.preprocessing.fit(plane, values)[None])
-        (whole,) = one_core_each(self.forward, [batch], 1) if self.on_cores else [self.forward(batch)]
-        answer = whole[0]
-        rows, columns = (
-            slice(place.top, place.top + place.height),
-            slice(place.left, place.left + place.width),
-        )
-        inner = answer[:, rows, columns].contiguous()
-        if getattr(self.preprocessing.geometry, "answer", "nearest") == "nearest":
-            ids, sure = self._choose(inner)
-            labels[...] = resize_nearest(ids, height, width)
-            self.watch.show_enlarged(inner, height, width)
-            if confidence is not None and sure is not None:
-                confidence[...] = resize_nearest(sure, height, width)
-        else:
-            for band, scores in smooth_bands(inner, height, width):
-                ids, sure = self._choose(scores)
-                labels[band] = ids
-                self.watch.show(scores, band, slice(0, width))
-                if confidence is not None and sure is not None:
-                    confidence[band] = sure
-        self.report(Progress("picture", 1, 1))
-
-
-def _tensor(batch: NDArray[np.float32]) -> torch.Tensor:
-    import torch
-
-    return torch.from_numpy(batch)

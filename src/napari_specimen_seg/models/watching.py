@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .card import ModelCard, Softmax
-
-if TYPE_CHECKING:
-    import torch
+from .decide import sigmoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,38 +54,40 @@ class Watcher:
     plane: tuple[int, ...] = ()
     watch: Watch | None = None
 
-    def show(self, output: torch.Tensor, rows: slice, columns: slice) -> None:
+    def show(self, output: NDArray[np.float32], rows: slice, columns: slice) -> None:
         """Show the output (C, rows, columns) for a part of the plane."""
         if self.watch is not None:
-            self.watch(Seen(self.plane, rows, columns, probabilities(output, self.card).cpu().numpy()))
+            self.watch(Seen(self.plane, rows, columns, probabilities(output, self.card)))
 
-    def show_enlarged(self, output: torch.Tensor, height: int, width: int) -> None:
+    def show_enlarged(self, output: NDArray[np.float32], height: int, width: int) -> None:
         """Show the output (C, y, x) for the whole plane, enlarged like its labels: by nearest neighbour."""
         from ..core.resizing import resize_nearest
 
         if self.watch is None:
             return
-        small = probabilities(output, self.card).cpu().numpy()
+        small = probabilities(output, self.card)
         large = np.stack([resize_nearest(channel, height, width) for channel in small])
         self.watch(Seen(self.plane, slice(0, height), slice(0, width), large))
 
 
-def probabilities(output: torch.Tensor, card: ModelCard) -> torch.Tensor:
+def probabilities(output: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
     """Return what a network answered as probabilities.
 
     Parameters
     ----------
-    output : torch.Tensor
+    output : array of float32
         (C, Y, X): with the activation of the card, or logits.
     card : ModelCard
 
     Returns
     -------
-    torch.Tensor
-        (C, Y, X) float, 0 to 1.
+    array of float32
+        (C, Y, X), 0 to 1.
     """
-    import torch
-
     if card.activation is not None:
         return output
-    return torch.softmax(output, 0) if isinstance(card.head, Softmax) else torch.sigmoid(output)
+    if not isinstance(card.head, Softmax):
+        return sigmoid(output)
+    powers = np.exp(output - output.max(axis=0))
+    powers /= powers.sum(axis=0)
+    return np.asarray(powers, np.float32)

@@ -1,0 +1,109 @@
+"""Running a network with torch, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .backends import Backend
+from .devices import Engine
+
+if TYPE_CHECKING:
+    from .card import ModelCard
+
+
+class TorchBackend(Backend):
+    """Computes a torch network.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In evaluation mode, on the CPU; it stays as it is.
+    card : ModelCard
+    engine : Engine
+    """
+
+    def __init__(self, network: torch.nn.Module, card: ModelCard, engine: Engine) -> None:
+        super().__init__(card, engine)
+        own = network if engine.device == "cpu" else copy.deepcopy(network)
+        self.network = to_device(own, engine)
+
+    def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute a batch; see `Backend.scores`."""
+        return self.forward(torch.from_numpy(batch)).contiguous().cpu().numpy()
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """Compute a batch (N, C, Y, X) anywhere; the answer is float32, on the device."""
+        batch = batch.to(self.engine.device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            if self.engine.precision == "fp32":
+                answer: torch.Tensor = self.network(batch)
+            else:
+                with torch.autocast(self.engine.device, torch.bfloat16):
+                    answer = self.network(batch)
+            return answer.float()
+
+    def batch_size(self, height: int, width: int) -> int:
+        """Return how many pieces to compute as one batch; see `batch_size`."""
+        return batch_size(self.engine.device, (height, width), self.channels)
+
+    def lanes(self, height: int, width: int) -> int:
+        """Return how many batches to compute side by side: a GPU divides its own work."""
+        return super().lanes(height, width) if self.engine.device == "cpu" else 1
+
+
+class LiveBackend(Backend):
+    """Computes with a function of torch tensors, as it is.
+
+    Parameters
+    ----------
+    forward : callable
+        Takes (N, C, Y, X) float32 on the CPU, gives scores anywhere.
+    card : ModelCard
+    engine : Engine
+    """
+
+    def __init__(
+        self, forward: Callable[[torch.Tensor], torch.Tensor], card: ModelCard, engine: Engine
+    ) -> None:
+        super().__init__(card, engine)
+        self.forward = forward
+
+    def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute a batch; see `Backend.scores`."""
+        return self.forward(torch.from_numpy(batch)).contiguous().cpu().numpy()
+
+
+def batch_size(device: str, tile: tuple[int, int], channels: int) -> int:
+    """Return how many tiles to compute at once.
+
+    Parameters
+    ----------
+    device : str
+    tile : (int, int)
+        Height and width in pixels.
+    channels : int
+        The larger of input and output channels.
+
+    Returns
+    -------
+    int
+        1 on a CPU, where a batch gains nothing and costs memory; on a GPU as many as a third of the free
+        memory holds, at an estimated 256 floats a pixel.
+    """
+    if device != "cuda":
+        return 1
+    free, _ = torch.cuda.mem_get_info()
+    per_tile = tile[0] * tile[1] * 4 * (256 + 2 * channels)
+    return int(max(1, min(32, free // 3 // per_tile)))
+
+
+def to_device(network: torch.nn.Module, engine: Engine) -> torch.nn.Module:
+    """Return the network on its device, in channels-last memory order."""
+    moved: torch.nn.Module = network.to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved

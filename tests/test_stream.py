@@ -1,0 +1,210 @@
+"""Pictures part by part: the order can change, what is done is left out, only a tile's pixels are read."""
+
+import numpy as np
+import pytest
+
+from napari_specimen_seg.core.errors import CancelledError, SpecimenWarning
+from napari_specimen_seg.core.image import SpecimenImage
+from napari_specimen_seg.core.preprocessing import ByDtype, ByPercentile, PadToSquare
+from napari_specimen_seg.models.backends import Backend
+from napari_specimen_seg.models.card import Binary, Softmax
+from napari_specimen_seg.models.devices import Engine
+from napari_specimen_seg.models.predictor import Predictor
+from napari_specimen_seg.models.settings import PredictSettings
+from test_predictor import Pixelwise, stub, three_classes
+
+torch = pytest.importorskip("torch")
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (200, 260)).astype(np.uint8)
+
+
+@pytest.fixture
+def one_core():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def joined(parts, shape, dtype=np.uint8):
+    """Return the parts as one array, and check that every pixel came once."""
+    labels, hits = np.zeros(shape, dtype), np.zeros(shape, int)
+    for part in parts:
+        labels[part.place] = part.labels
+        hits[part.place] += 1
+    assert (hits == 1).all()
+    return labels
+
+
+def test_the_parts_make_up_what_predict_gives():
+    predictor = stub(Binary(), [0.5])
+    parts = list(predictor.stream(PICTURE))
+    assert (joined(parts, PICTURE.shape) == predictor.predict(PICTURE).labels).all()
+    plan = predictor.plan(PICTURE)
+    assert [part.number for part in parts] == list(range(len(plan.tiles)))
+    assert [(part.rows, part.columns) for part in parts] == [(t.rows, t.columns) for t in plan.tiles]
+
+
+def test_confidence_comes_with_its_part():
+    predictor = stub(Binary(), [0.5])
+    whole = predictor.predict(PICTURE, PredictSettings(confidence=True)).confidence
+    for part in predictor.stream(PICTURE, PredictSettings(confidence=True)):
+        assert (part.confidence == whole[part.place]).all()
+
+
+def test_the_order_is_asked_for_and_may_change_while_it_runs(one_core):
+    predictor = stub(Binary(), [0.5])
+    last = len(predictor.plan(PICTURE).tiles) - 1
+    asked = []
+
+    def order(left):
+        asked.append(len(left))
+        return max(left) if len(asked) <= 4 else min(left)
+
+    numbers = [part.number for part in predictor.stream(PICTURE, order=order)]
+    assert numbers[:6] == [last, last - 1, last - 2, last - 3, 0, 1]
+    assert sorted(numbers) == list(range(last + 1))
+    assert asked == list(range(last + 1, 0, -1))
+
+
+def test_an_order_goes_across_planes():
+    stack = np.stack([PICTURE, 255 - PICTURE])
+    predictor = stub(Binary(), [0.5])
+    parts = list(predictor.stream(stack, order=lambda left: max(left)))
+    assert parts[0].plane == (1,)
+    assert (joined(parts, stack.shape) == predictor.predict(stack).labels).all()
+
+
+def test_what_is_done_is_left_out():
+    predictor = stub(Binary(), [0.5])
+    first = list(predictor.stream(PICTURE))
+    done = {part.spot for part in first[::2]}
+    seen = []
+    rest = list(predictor.stream(PICTURE, None, seen.append, done=done))
+    assert [part.spot for part in rest] == [part.spot for part in first[1::2]]
+    assert seen[1].done == len(done)
+    assert list(predictor.stream(PICTURE, done={part.spot for part in first})) == []
+
+
+def test_whole_pictures_are_one_part_a_plane():
+    predictor = stub(Binary(), [0.5], geometry=PadToSquare(size=64))
+    stack = np.stack([PICTURE, 255 - PICTURE])
+    parts = list(predictor.stream(stack, done={((0,), 0)}))
+    assert [part.spot for part in parts] == [((1,), 0)]
+    assert (parts[0].labels == predictor.predict(stack).labels[1]).all()
+
+
+class Lazy:
+    """Looks like an array and counts what is read."""
+
+    dtype, ndim = np.dtype(np.uint8), 2
+
+    def __init__(self, shape):
+        self.shape, self.most, self.read = shape, 0, 0
+
+    def __getitem__(self, key):
+        if key == ():
+            return self
+        rows, columns = (range(n)[k] for n, k in zip(self.shape, key, strict=True))
+        size = len(rows) * len(columns)
+        self.most, self.read = max(self.most, size), self.read + size
+        return np.add.outer(np.array(rows), np.array(columns)).astype(np.uint8)
+
+    @property
+    def size(self):
+        return self.shape[0] * self.shape[1]
+
+
+@pytest.mark.parametrize("values", [ByDtype(), ByPercentile()])
+def test_of_a_huge_picture_only_what_is_needed_is_read(values):
+    huge = Lazy((20_000, 20_000))
+    predictor = stub(Binary(), [0.5], values=values)
+    parts = predictor.stream(SpecimenImage(huge))
+    part = next(parts)
+    parts.close()
+    assert huge.most <= 256 * 256
+    assert huge.read < 10_000_000
+    if isinstance(values, ByDtype):
+        assert (part.labels == (np.add.outer(np.arange(48), np.arange(48)) > 127)).all()
+
+
+def test_closing_stops_and_the_model_stays_usable():
+    predictor = stub(Binary(), [0.5])
+    parts = predictor.stream(PICTURE)
+    next(parts)
+    parts.close()
+    assert predictor.predict(PICTURE).labels.shape == PICTURE.shape
+
+
+def test_cancelling_between_parts_passes_through():
+    def stop(progress):
+        if progress.stage == "tile" and progress.done == 2:
+            raise CancelledError
+
+    predictor = stub(Binary(), [0.5])
+    got = []
+    with pytest.raises(CancelledError):
+        got.extend(predictor.stream(PICTURE, None, stop))
+    assert predictor.predict(PICTURE).labels.shape == PICTURE.shape
+
+
+class Device(Backend):
+    """A device with room for `room` tiles at once that fills up after `after` batches."""
+
+    def __init__(self, card, room, after=10**6):
+        super().__init__(card, Engine("cuda", "torch", "fp32"))
+        self.room, self.after, self.sizes = room, after, []
+
+    def scores(self, batch):
+        self.sizes.append(len(batch))
+        if len(batch) > self.room or len(self.sizes) > self.after:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GB")
+        return np.concatenate([10 * (batch[:, :1] - 0.5)])
+
+    def batch_size(self, height, width):
+        return 8
+
+    def lanes(self, height, width):
+        return 2
+
+
+def on_device(monkeypatch, **how):
+    """Return a model whose processor is a stub and whose device is a stand-in."""
+    predictor = Predictor(stub(Binary(), [0.5]).card, Pixelwise(0.5))
+    device = Device(predictor.card, **how)
+    usual = Predictor._backend_for
+
+    def backend_for(self, engine):
+        return device if engine.device == "cuda" else usual(self, engine)
+
+    monkeypatch.setattr(Predictor, "_backend_for", backend_for)
+    monkeypatch.setattr(
+        Predictor,
+        "engine",
+        lambda self, settings: Engine("cpu" if settings.device == "cpu" else "cuda", "torch", "fp32"),
+    )
+    return predictor, device
+
+
+def test_a_full_device_gets_smaller_batches(monkeypatch):
+    predictor, device = on_device(monkeypatch, room=2)
+    labels = joined(predictor.stream(PICTURE), PICTURE.shape)
+    assert (labels == (PICTURE / 255 > 0.5)).all()
+    assert list(dict.fromkeys(device.sizes[:5])) == [8, 4, 2]
+
+
+def test_a_device_that_has_no_room_at_all_leaves_the_rest_to_the_processor(monkeypatch):
+    predictor, _ = on_device(monkeypatch, room=8, after=1)
+    with pytest.warns(SpecimenWarning, match="cuda ran out of memory; the rest is computed on the processor"):
+        parts = list(predictor.stream(PICTURE))
+    assert (joined(parts, PICTURE.shape) == (PICTURE / 255 > 0.5)).all()
+
+
+def test_large_class_ids_keep_their_number():
+    from napari_specimen_seg.core.classes import ClassMap, LabelClass
+
+    classes = ClassMap(
+        classes=(*three_classes().classes[:2], LabelClass(id=700, name="b", color="#020202")),
+    )
+    predictor = stub(Softmax(), [0.5, 0.4, 0.2], classes)
+    assert predictor.predict(np.array([[0, 255]], np.uint8)).labels.tolist() == [[700, 700]]
