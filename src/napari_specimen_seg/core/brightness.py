@@ -136,6 +136,36 @@ def extremes(pixels: Pixels, name: str) -> tuple[float, float]:
     return low, high
 
 
+def range_of_type(
+    dtype: np.dtype[Any], bit_depth: int | None, found: tuple[float, float], name: str
+) -> tuple[float, float]:
+    """Return what becomes 0 and 1 by the type of the numbers alone; fractions outside 0 to 1 are scaled.
+
+    Parameters
+    ----------
+    dtype : dtype
+    bit_depth : int, optional
+        Bits in use where fewer than the type holds.
+    found : (float, float)
+        The smallest and the largest value; of no interest for whole numbers without sign.
+    name : str
+        For warnings.
+    """
+    lowest, highest = found
+    if dtype.kind == "b":
+        return 0.0, 1.0
+    if dtype.kind in "iu":
+        return integer_range(dtype, bit_depth, lowest, name)
+    if lowest < 0 or highest > 1:
+        warnings.warn(
+            f"{name}: float values from {lowest:g} to {highest:g} are scaled to 0-1 by these extremes",
+            SpecimenWarning,
+            stacklevel=3,
+        )
+        return lowest, max(highest, np.nextafter(lowest, np.inf))
+    return 0.0, 1.0
+
+
 def integer_range(
     dtype: np.dtype[Any], bit_depth: int | None, lowest: float, name: str
 ) -> tuple[float, float]:
@@ -253,11 +283,10 @@ BLOCK, BLOCKS = 256, 10
 
 
 def representative(plane: Any) -> NDArray[Any]:
-    """Return the pixels that the range of values of a plane is found from.
+    """Return pixels from which the range of values of a plane is guessed, for a first look at it.
 
-    Larger planes than 100 megapixels are not read from end to end before anything is shown: a hundred
-    blocks, spread evenly from corner to corner, stand for them. Which ones depends on the size alone, so
-    the same picture has the same range whether it lies in memory or is read piece by piece.
+    Reading a huge plane from end to end takes long; a hundred blocks, spread evenly from corner to corner,
+    stand for it. They may miss what is small and bright: results use all pixels.
 
     Parameters
     ----------

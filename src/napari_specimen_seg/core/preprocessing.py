@@ -23,8 +23,10 @@ from pydantic import (
     model_validator,
 )
 
-from .brightness import extremes, integer_range, moments, on_white, percentiles
+from .brightness import Pixels, extremes, is_flat, moments, on_white, percentiles, range_of_type
 from .errors import ImageError, SpecimenWarning
+from .image import Array
+from .progress import Report, silent
 from .resizing import resize, resize_nearest
 
 Side = Annotated[int, Field(ge=16, le=16384)]
@@ -224,18 +226,26 @@ class Preprocessing(_Stored):
     # -- once per picture --------------------------------------------------------------------------
 
     def value_range(
-        self, plane: NDArray[Any], *, name: str = "picture", bit_depth: int | None = None
+        self,
+        plane: Array,
+        *,
+        name: str = "picture",
+        bit_depth: int | None = None,
+        report: Report = silent,
     ) -> tuple[float, float]:
         """Return the two values of a plane that become 0 and 1.
 
         Parameters
         ----------
         plane : array
-            (Y, X) or (Y, X, C): the whole picture, never a tile.
+            (Y, X) or (Y, X, C): the whole picture, never a tile. Of a lazy one (dask, zarr) a little is
+            read at a time; the answer is the same as of the one in memory.
         name : str
             For messages.
         bit_depth : int, optional
             Bits in use where fewer than the type holds.
+        report : callable
+            Called while a lazy picture is read; may raise `CancelledError`, which passes through.
 
         Returns
         -------
@@ -253,29 +263,24 @@ class Preprocessing(_Stored):
         """
         if 0 in plane.shape:
             raise ImageError(f"{name}: the picture is empty (shape {plane.shape})")
-        if isinstance(self.channels, str) and plane.ndim == 3 and plane.shape[-1] == 4:
-            plane = on_white(plane)  # transparency is no brightness: it must not move the percentiles
-        lowest, highest = extremes(plane, name)
-        if lowest == highest:
+        # Transparency is no brightness: it must not move the percentiles.
+        on_paper = isinstance(self.channels, str) and plane.ndim == 3 and plane.shape[-1] == 4
+        pixels = Pixels(plane, on_paper=on_paper, report=report)
+        if pixels.dtype.kind not in "biuf":
+            raise ImageError(f"{name}: pixels of type {pixels.dtype} are not numbers that can be segmented")
+        needs_extremes = pixels.dtype.kind == "f" or (
+            pixels.dtype.kind == "i" and self.values.kind == "dtype"
+        )
+        lowest, highest = extremes(pixels, name) if needs_extremes else (0.0, 1.0)
+        if lowest == highest or (not needs_extremes and is_flat(pixels)):
             warnings.warn(f"{name}: every pixel has the same value", SpecimenWarning, stacklevel=2)
         if isinstance(self.values, ByRange):
             return self.values.low, self.values.high
         if isinstance(self.values, ByPercentile):
-            return percentiles(plane, self.values.low, self.values.high)
+            return percentiles(pixels, self.values.low, self.values.high)
         if isinstance(self.values, ByMoments):
-            return moments(plane)
-        if plane.dtype == bool:
-            return 0.0, 1.0
-        if np.issubdtype(plane.dtype, np.integer):
-            return integer_range(plane.dtype, bit_depth, lowest, name)
-        if lowest < 0 or highest > 1:
-            warnings.warn(
-                f"{name}: float values from {lowest:g} to {highest:g} are scaled to 0-1 by these extremes",
-                SpecimenWarning,
-                stacklevel=2,
-            )
-            return lowest, max(highest, np.nextafter(lowest, np.inf))
-        return 0.0, 1.0
+            return moments(pixels)
+        return range_of_type(pixels.dtype, bit_depth, (lowest, highest), name)
 
     def placement(self, height: int, width: int) -> Placement:
         """Say where a picture of this size lies in the network's input.

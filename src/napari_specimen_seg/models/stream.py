@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.brightness import representative
 from ..core.errors import SpecimenWarning
 from ..core.image import SpecimenImage
 from ..core.progress import Progress, Report, silent
@@ -120,7 +119,7 @@ class Job:
             image, pixels = self.image, self.image.data[plane]
             self.card.preprocessing.to_channels(np.asarray(pixels[:1, :1]), name=image.name)  # refuses
             self._values[plane] = self.card.preprocessing.value_range(
-                representative(pixels), name=image.name, bit_depth=image.bit_depth
+                pixels, name=image.name, bit_depth=image.bit_depth, report=self.report
             )
         return self._values[plane]
 
