@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def _no_gl_offscreen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         ):
             where = f"napari._vispy.{module}.{name}"
             monkeypatch.setattr(where, lambda answer=answer: answer, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep converted networks away from those of the person who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPECIMEN_SEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -76,8 +76,10 @@ def open_backend(
 def _open_openvino(
     card: ModelCard, engine: Engine, folder: Path | None, network: Callable[[], torch.nn.Module]
 ) -> Backend:
-    from .openvino_run import OpenVinoBackend, OpenVinoNet, converted, load_openvino
+    from .openvino_kept import kept_or_converted
+    from .openvino_run import OpenVinoBackend, OpenVinoNet, load_openvino
 
     if card.openvino is not None and folder is not None:
         return OpenVinoBackend(load_openvino(folder, card), card, engine)
-    return OpenVinoBackend(OpenVinoNet(converted(network(), card), engine.precision, card.name), card, engine)
+    model = kept_or_converted(card, folder, network)
+    return OpenVinoBackend(OpenVinoNet(model, engine.precision, card.name), card, engine)
