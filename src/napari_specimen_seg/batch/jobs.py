@@ -50,12 +50,17 @@ class PredictJob:
         return self._file(f"{CONFIDENCE}.tif")
 
     @property
+    def unfinished(self) -> Path:
+        """The folder, hidden, in which the labels of a huge picture are made; gone when they are done."""
+        return self._file(".unfinished.zarr", before=".")
+
+    @property
     def outputs(self) -> tuple[Path, ...]:
         """Every file that may be made."""
         return (self.labels, self.provenance, self.confidence)
 
-    def _file(self, ending: str) -> Path:
-        return self.folder / (_cut(self.stem, _MAX_NAME_BYTES - len(ending)) + ending)
+    def _file(self, ending: str, before: str = "") -> Path:
+        return self.folder / (before + _cut(self.stem, _MAX_NAME_BYTES - len(before + ending)) + ending)
 
 
 def plan_jobs(pictures: Iterable[Path], folder: Path, *, confidence: bool = False) -> tuple[PredictJob, ...]:

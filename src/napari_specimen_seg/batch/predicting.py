@@ -13,6 +13,7 @@ from ..core.errors import CancelledError, ModelError, SpecimenError, WriteError
 from ..core.image import PixelSize, SpecimenImage, spacing_of
 from ..core.progress import Report, silent
 from ..core.provenance import sha256_of
+from ..models.large import needs_store, open_result, predict_into, stored_prediction
 from ..models.predictor import Predictor, load_model
 from ..models.settings import PredictSettings
 from .jobs import PredictJob
@@ -195,9 +196,33 @@ def _predict(task: PredictTask, report: Report) -> tuple[tuple[Path, ...], str]:
         return _there(task.job), "it is done already"
     image = _picture(task)
     settings = task.repeats.settings_then() if task.repeats else task.settings
-    prediction = _predictor(task).predict(image, settings, report)
-    write_results(task.job, image, prediction, request, task.model, overwrite=task.overwrite)
+    predictor = _predictor(task)
+    if needs_store(image, predictor):
+        _predict_stored(task, predictor, image, settings, request, report)
+    else:
+        prediction = predictor.predict(image, settings, report)
+        write_results(task.job, image, prediction, request, task.model, overwrite=task.overwrite)
     return _there(task.job), ""
+
+
+def _predict_stored(
+    task: PredictTask,
+    predictor: Predictor,
+    image: SpecimenImage,
+    settings: PredictSettings,
+    request: RunRequest,
+    report: Report,
+) -> None:
+    """Predict into a hidden folder beside the results; if that is broken off, the next run goes on there."""
+    store = open_result(task.job.unfinished, predictor, image, settings, {"sha256": request.input_sha256})
+    with store:
+        if store.continued:
+            store.recover(verify=True, report=report)
+        for _ in predict_into(store, predictor, image, settings, report):
+            pass
+        prediction = stored_prediction(store, predictor, settings, report)
+        write_results(task.job, image, prediction, request, task.model, overwrite=task.overwrite)
+    store.delete()
 
 
 def _there(job: PredictJob) -> tuple[Path, ...]:

@@ -162,4 +162,5 @@ def _labels(prediction: Prediction, image: SpecimenImage, provenance: Mapping[st
         class_map=prediction.class_map,
         provenance=provenance,
         object_class=None if objects is None else prediction.object_classes,
+        levels=prediction.levels if objects is None else (),
     )

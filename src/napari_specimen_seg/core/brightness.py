@@ -260,9 +260,8 @@ def _keys(values: NDArray[Any]) -> NDArray[Any]:
         return values
     top = kind.type(1 << (8 * kind.itemsize - 1))
     bits = np.ascontiguousarray(values).view(kind)
-    if values.dtype.kind == "i":
-        return bits ^ top
-    return np.where(bits & top, ~bits, bits | top)
+    keys: NDArray[Any] = bits ^ top if values.dtype.kind == "i" else np.where(bits & top, ~bits, bits | top)
+    return keys
 
 
 def _value(key: int, dtype: np.dtype[Any]) -> float:

@@ -338,6 +338,8 @@ class Prediction:
         Same shape, uint32: objects of one class numbered one by one, where that was asked for.
     object_classes : array or None
         Class id by object number; entry 0 is background.
+    levels : tuple of arrays
+        The smaller levels of a pyramid of the labels, largest first; empty where all fits into memory.
     """
 
     labels: Array
@@ -346,3 +348,4 @@ class Prediction:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     objects: Array | None = None
     object_classes: Array | None = None
+    levels: tuple[Array, ...] = ()

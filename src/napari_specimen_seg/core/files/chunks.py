@@ -156,12 +156,12 @@ class ChunkedArray:
         picked = [n for axis, n in enumerate(part.shape) if axis not in part.dropped]
         spread = np.broadcast_to(np.asarray(values, self.dtype), picked).reshape(part.shape)
         for place, plane in part.planes():
-            self.write(plane, *part.box[-2:], spread[place])
+            self.write(plane, part.box[-2], part.box[-1], spread[place])
 
     def boxes(self, index: Any) -> Iterator[tuple[tuple[int, ...], slice, slice]]:
         """Yield plane, rows and columns that an index asks for."""
         part = _Part.of(index, self.shape)
-        yield from ((plane, *part.box[-2:]) for _, plane in part.planes())
+        yield from ((plane, part.box[-2], part.box[-1]) for _, plane in part.planes())
 
     def read_part(self, part: _Part) -> Any:
         """Return what an index asks for."""

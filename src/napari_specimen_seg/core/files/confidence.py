@@ -11,7 +11,7 @@ import numpy as np
 from ..image import Array, SpecimenImage
 from .atomic import atomic
 from .label_notes import KEY
-from .labels_tiff import IMAGEJ_BYTES, flat_stack, imagej_resolution
+from .labels_tiff import IMAGEJ_BYTES, TILE, flat_stack, imagej_resolution, tiles_of
 
 CONFIDENCE = "_confidence"
 """What the name of a confidence picture has after the stem of its labels."""
@@ -65,13 +65,12 @@ def write_confidence(
     """
     import tifffile
 
+    if confidence.size * 4 >= IMAGEJ_BYTES:
+        return _write_tiled(Path(path), confidence, picture, overwrite)
     data, axes = flat_stack(np.asarray(confidence, np.float32), picture.plane_axes)
     known = picture.spacing is not None and picture.unit != "pixel"
-    metadata: dict[str, Any] = {"axes": axes, "unit": picture.unit if known else "pixel"}
-    flavour: dict[str, Any] = {"bigtiff": True}
-    if data.nbytes < IMAGEJ_BYTES:
-        flavour = {"imagej": True}
-        metadata |= {"min": 0.0, "max": 1.0}
+    unit = picture.unit if known else "pixel"
+    metadata: dict[str, Any] = {"axes": axes, "unit": unit, "min": 0.0, "max": 1.0}
     with atomic(path, overwrite) as temporary:
         tifffile.imwrite(
             temporary,
@@ -81,7 +80,30 @@ def write_confidence(
             metadata=metadata,
             software=KEY,
             compression="adobe_deflate",
-            **flavour,
+            imagej=True,
             **imagej_resolution(picture),
         )
     return Path(path)
+
+
+def _write_tiled(path: Path, confidence: Array, picture: SpecimenImage, overwrite: bool) -> Path:
+    """Write what is too large for ImageJ's format, and perhaps for the memory, piece by piece."""
+    import tifffile
+
+    known = picture.spacing is not None and picture.unit != "pixel"
+    with atomic(path, overwrite) as temporary:
+        tifffile.imwrite(
+            temporary,
+            tiles_of(confidence, np.dtype(np.float32)),
+            shape=confidence.shape,
+            dtype=np.float32,
+            tile=(TILE, TILE),
+            bigtiff=True,
+            byteorder="<",
+            photometric="minisblack",
+            metadata={"axes": picture.plane_axes, "unit": picture.unit if known else "pixel"},
+            software=KEY,
+            compression="adobe_deflate",
+            **imagej_resolution(picture),
+        )
+    return path

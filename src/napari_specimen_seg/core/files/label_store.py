@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WriteError
+from ..progress import Progress, Report, silent
 from .atomic import write_error
 from .chunks import CACHE_BYTES, ChunkCache, ChunkedArray, create_array
 
@@ -133,7 +134,7 @@ class LabelStore:
         """Return the tiles that need not be computed again."""
         return frozenset(self._noted)
 
-    def recover(self, *, verify: bool) -> frozenset[TileKey]:
+    def recover(self, *, verify: bool, report: Report = silent) -> frozenset[TileKey]:
         """Bring an earlier run's store in order; return the tiles that need not be computed again.
 
         Parameters
@@ -142,9 +143,12 @@ class LabelStore:
             Whether to read all finished tiles and forget those whose pixels are not what was noted: after
             a power cut, files may be shorter than the program had written them. Not for labels that may
             have been edited since.
+        report : callable
+            May raise `CancelledError`, which passes through.
         """
         if verify or not self._is_clean:
-            for key, crc in list(self._noted.items()):
+            for number, (key, crc) in enumerate(list(self._noted.items())):
+                report(Progress("checking what is done", number, len(self._noted)))
                 self._recover(key, crc if verify else None)
         return self.finished()
 

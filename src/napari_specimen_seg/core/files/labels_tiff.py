@@ -151,7 +151,7 @@ def _write_ome(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], size: 
 
     axes, shape = _ome_shape(labels)
     if size > IMAGEJ_BYTES:
-        layout = {"data": _tiles(labels.data, stored), "tile": (TILE, TILE)}
+        layout = {"data": tiles_of(labels.data, stored), "tile": (TILE, TILE)}
     else:  # in strips, which ImageJ opens even without Bio-Formats
         layout = {"data": np.asarray(labels.data).astype(stored, copy=False).reshape(shape)}
     tifffile.imwrite(
@@ -191,7 +191,7 @@ def _write_pyramid(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], si
     kinds: dict[str, Any] = {"dtype": stored, "tile": (TILE, TILE), "photometric": "minisblack", **_DEFLATE}
     with tifffile.TiffWriter(path, ome=True, bigtiff=size * 4 // 3 > CLASSIC_BYTES, byteorder="<") as file:
         file.write(
-            _tiles(levels[0], stored),
+            tiles_of(levels[0], stored),
             shape=shape,
             subifds=len(levels) - 1,
             metadata={"axes": axes, **_ome_metadata(labels, LabelNotes.of(labels, stored).text())},
@@ -201,7 +201,7 @@ def _write_pyramid(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], si
         )
         for level in levels[1:]:
             reduced = (*shape[:-2], *level.shape[-2:])
-            file.write(_tiles(level, stored), shape=reduced, subfiletype=1, metadata=None, **kinds)
+            file.write(tiles_of(level, stored), shape=reduced, subfiletype=1, metadata=None, **kinds)
 
 
 def _levels(labels: SpecimenLabels) -> Iterator[Array]:
@@ -240,8 +240,20 @@ def _ome_resolution(labels: SpecimenLabels) -> dict[str, Any]:
     return _resolution(per_cm / size[1], per_cm / size[0], 3)
 
 
-def _tiles(data: Array, stored: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    """Yield the tiles of all planes, row by row of tiles, so that little of a lazy array is in memory."""
+def tiles_of(data: Array, stored: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the tiles of all planes, row by row of tiles, so that little of a lazy array is in memory.
+
+    Parameters
+    ----------
+    data : array
+        (..., Y, X)
+    stored : dtype
+
+    Yields
+    ------
+    array
+        (`TILE`, `TILE`), filled up with zeros at the edges.
+    """
     height, width = data.shape[-2:]
     for index in np.ndindex(data.shape[:-2]):
         for top in range(0, height, TILE):

@@ -1,0 +1,230 @@
+"""Predicting pictures that are larger than the memory: into a store on the disk that can be gone on with."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.errors import ImageError, SpecimenWarning
+from ..core.files.label_store import LabelStore, StoreShape, TileKey, open_store
+from ..core.image import Array, Prediction, SpecimenImage
+from ..core.preprocessing import Tiles
+from ..core.progress import Progress, Report, silent
+from ..core.provenance import package_versions
+from .settings import PredictSettings
+
+if TYPE_CHECKING:
+    from .predictor import Predictor
+    from .stream import Order, Part
+
+STORED_ABOVE = 1 << 28
+"""Results of more pixels than this (a quarter of a gigabyte) are kept on the disk while they are made."""
+
+_BYTES_TO_SEPARATE = 24
+"""About what separating objects takes for each pixel: labels, distances, numbers, the order of flooding."""
+
+
+def needs_store(image: SpecimenImage, predictor: Predictor) -> bool:
+    """Tell whether a picture is predicted into a store: it, or its labels, are not to be held in memory.
+
+    Models that look at the whole picture at once have to hold it anyway.
+
+    Parameters
+    ----------
+    image : SpecimenImage
+    predictor : Predictor
+
+    Returns
+    -------
+    bool
+    """
+    is_tiled = isinstance(predictor.card.preprocessing.geometry, Tiles)
+    pixels = math.prod(image.planes()) * image.height * image.width
+    return is_tiled and (not isinstance(image.data, np.ndarray) or pixels > STORED_ABOVE)
+
+
+def open_result(
+    folder: Path,
+    predictor: Predictor,
+    image: SpecimenImage,
+    settings: PredictSettings,
+    picture: Mapping[str, Any],
+) -> LabelStore:
+    """Open the store of a prediction, to be continued if it is of the same picture, model and settings.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the store; its name ends in ``.zarr``.
+    predictor : Predictor
+    image : SpecimenImage
+    settings : PredictSettings
+    picture : mapping
+        Plain values that tell this picture from all others, such as its checksum.
+
+    Returns
+    -------
+    LabelStore
+
+    Warns
+    -----
+    SpecimenWarning
+        If there was an unfinished result of something else, which is dropped.
+    """
+    shape = (*image.planes(), image.height, image.width)
+    holds = StoreShape(shape, str(np.dtype(predictor.card.class_map.label_dtype)), settings.confidence)
+    described = predictor.describe(settings, predictor.engine(settings))
+    plan = predictor.plan(image, settings)
+    identity = {
+        "picture": dict(picture),
+        "model": described["model"],
+        "settings": described["settings"],
+        "engine": described["engine"],
+        "versions": package_versions(),
+        "tiles": [plan.height, plan.width, len(plan.tiles)],
+    }
+    store = open_store(folder, holds, identity)
+    if store.was_different:
+        warnings.warn(
+            f"{image.name}: an unfinished result was there, but its {store.was_different} differ; begun anew",
+            SpecimenWarning,
+            stacklevel=2,
+        )
+    return store
+
+
+def predict_into(
+    store: LabelStore,
+    predictor: Predictor,
+    image: SpecimenImage,
+    settings: PredictSettings,
+    report: Report = silent,
+    *,
+    order: Order | None = None,
+) -> Iterator[Part]:
+    """Predict what a store lacks, and write it there.
+
+    Parameters
+    ----------
+    store : LabelStore
+        From `open_result`.
+    predictor, image, settings
+        As there.
+    report : callable
+        May raise `CancelledError`, which passes through; what is finished by then stays in the store.
+    order : callable, optional
+        As for `Predictor.stream`.
+
+    Yields
+    ------
+    Part
+        After it was written.
+    """
+    finished = store.finished()
+    tiles = predictor.plan(image, settings).tiles
+    done = {
+        (plane, number)
+        for plane in np.ndindex(*image.planes())
+        for number, tile in enumerate(tiles)
+        if TileKey.of(plane, tile.rows, tile.columns) in finished
+    }
+    try:
+        for part in predictor.stream(image, settings, report, order=order, done=done):
+            store.write(TileKey.of(part.plane, part.rows, part.columns), part.labels, part.confidence)
+            yield part
+    finally:
+        store.flush()
+
+
+def stored_prediction(
+    store: LabelStore, predictor: Predictor, settings: PredictSettings, report: Report = silent
+) -> Prediction:
+    """Return what a store holds as a prediction that is read piece by piece.
+
+    Parameters
+    ----------
+    store : LabelStore
+        Finished, and open as long as the prediction is used.
+    predictor : Predictor
+    settings : PredictSettings
+    report : callable
+        Told of every piece that is read; may raise `CancelledError`.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    ImageError
+        If objects are to be separated and there is not enough memory for it.
+    """
+    prediction = Prediction(
+        labels=told(store.labels.as_dask(), report),
+        confidence=None if store.confidence is None else told(store.confidence.as_dask(), report),
+        class_map=predictor.card.class_map,
+        provenance=predictor.describe(settings, predictor.engine(settings)),
+        levels=tuple(level.as_dask() for level in store.levels[1:]),
+    )
+    return _with_objects(prediction, store, report) if settings.instances else prediction
+
+
+def _with_objects(prediction: Prediction, store: LabelStore, report: Report) -> Prediction:
+    """Separate objects, which needs all labels at once: an object may reach anywhere."""
+    import psutil
+
+    from ..core.instances import separate
+
+    need, free = store.labels.size * _BYTES_TO_SEPARATE, psutil.virtual_memory().available
+    if need > 0.9 * free:
+        raise ImageError(
+            f"separating objects needs {need / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free",
+            advice="Segment without separating objects; the labels are kept and need not be computed again.",
+        )
+    report(Progress("separating objects", 0, 1))
+    objects, classes = separate(np.asarray(store.labels), prediction.class_map)
+    return replace(prediction, objects=objects, object_classes=classes)
+
+
+def told(array: Array, report: Report) -> Array:
+    """Return an array that tells of every part that is read of it.
+
+    Parameters
+    ----------
+    array : array
+        (..., Y, X)
+    report : callable
+        Gets stage ``"saving"`` with how many rows were reached.
+    """
+    return array if report is silent else _Told(array, report)  # type: ignore[return-value]
+
+
+class _Told:
+    """A lazy array that reports; looks like an array to those who cut it."""
+
+    def __init__(self, array: Array, report: Report) -> None:
+        self._array, self._report = array, report
+        self.shape, self.dtype, self.ndim, self.size = array.shape, array.dtype, array.ndim, array.size
+
+    def __getitem__(self, index: Any) -> Any:
+        parts = index if isinstance(index, tuple) else (index,)
+        rows = parts[-2] if len(parts) == self.ndim else None
+        if isinstance(rows, slice) and rows.stop is not None:
+            self._report(Progress("saving", min(rows.stop, self.shape[-2]), self.shape[-2]))
+        return self._array[index]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        del copy
+        return np.asarray(self._array, dtype)
+
+    def min(self) -> Any:
+        return self._array.min()
+
+    def max(self) -> Any:
+        return self._array.max()
