@@ -6,6 +6,7 @@ from PIL import Image
 
 pytest.importorskip("pytestqt")
 
+from napari_specimen_seg.core.preprocessing import PadToSquare
 from napari_specimen_seg.plugin.train import TrainDock
 from napari_specimen_seg.training.events import EpochEnded, Noted, Stepped
 from napari_specimen_seg.training.live import LiveRun
@@ -43,6 +44,16 @@ def looked(dock, data, qtbot):
     qtbot.waitUntil(lambda: dock._looked is not None and dock.job is None, timeout=60_000)
 
 
+def small(dock, out, **learn):
+    """Let the dock train a toy network."""
+    dock.setup.recipe.setCurrentText("embryo-gray")
+    dock.settings.set("network", encoder="tu-resnet10t")
+    dock.settings.set("input", geometry=PadToSquare(size=32))
+    dock.settings.set("learn", batch_size=8, **learn)
+    dock.settings.set("run", device="cpu")
+    dock.setup.out.setText(str(out))
+
+
 def test_data_are_looked_at_before_anything_trains(dock, data, qtbot):
     (data / "labels" / "p03.png").unlink()
     looked(dock, data, qtbot)
@@ -53,12 +64,12 @@ def test_data_are_looked_at_before_anything_trains(dock, data, qtbot):
 
 def test_the_form_follows_the_recipe_and_the_settings_say_so(dock, data, qtbot):
     looked(dock, data, qtbot)
-    dock.recipe.setCurrentText("embryo-gray")
-    assert dock.form.values()["epochs"] == 24
-    dock.form.set_values({"epochs": 3})
-    config = dock.config()
+    dock.setup.recipe.setCurrentText("embryo-gray")
+    assert dock.settings.values()["learn"]["epochs"] == 24
+    dock.settings.set("learn", epochs=3)
+    config = dock.setup.config()
     assert (config.recipe, config.learn.epochs, config.input.channels) == ("embryo-gray", 3, "gray")
-    recipe = dock.recipe_text()
+    recipe = dock.setup.recipe_text()
     assert recipe.command.startswith("specimen-seg train --config train.toml -o ")
     assert 'recipe = "embryo-gray"' in recipe.settings
 
@@ -70,9 +81,10 @@ def test_open_layers_become_training_data(dock, qtbot):
         labels = np.zeros((40, 50), np.uint8)
         labels[5:20, 5:20] = 1
         dock.viewer.add_labels(labels, name=f"labels {number}")
-    dock.data.from_layers.setChecked(True)
+    dock.data.use_layers()
     assert dock.data.about.text() == "2 pairs of picture and labels are open."
-    config = dock.config()
+    config, write = dock.setup.prepared("test")
+    write()
     assert len(list(config.data.images.iterdir())) == 2
     assert sorted(p.name for p in config.data.images.iterdir()) == sorted(
         p.name for p in config.data.labels.iterdir()
@@ -87,9 +99,18 @@ def test_nothing_chosen_is_one_line(dock, qtbot):
 
 def test_samples_can_be_looked_at(dock, data, qtbot):
     looked(dock, data, qtbot)
-    dock.recipe.setCurrentText("embryo-gray")
-    dock.preview_samples()
-    qtbot.waitUntil(lambda: dock.job is None, timeout=60_000)
+    dock.setup.recipe.setCurrentText("embryo-gray")
+    samples = dock.setup.samples
+    dock.setup.preview.click()
+    qtbot.waitUntil(lambda: samples.sheet is not None and not samples.is_busy, timeout=60_000)
+    first = samples.sheet
+    samples.new.click()
+    qtbot.waitUntil(lambda: samples.sheet is not first, timeout=60_000)
+    assert (samples.sheet.picture != first.picture).any()
+    second = samples.sheet
+    dock.settings.set("augment", flip_horizontal=False, flip_vertical=False, quarter_turns=False)
+    qtbot.waitUntil(lambda: samples.sheet is not second and not samples.is_busy, timeout=60_000)
+    samples.layers.click()
     assert dock.viewer.layers["augmented samples"].data.shape == (3 * 260 - 4, 4 * 260 - 4)
     assert set(np.unique(dock.viewer.layers["augmented labels"].data)) == {0, 1}
 
@@ -97,22 +118,13 @@ def test_samples_can_be_looked_at(dock, data, qtbot):
 @pytest.mark.timeout(300)
 def test_a_run_is_started_watched_and_stopped(dock, data, qtbot, tmp_path):
     looked(dock, data, qtbot)
-    dock.recipe.setCurrentText("embryo-gray")
-    dock.form.set_values({"epochs": 400, "batch_size": 8})
-    dock.out.setText(str(tmp_path / "out"))
-    base = dock._base()
-    small = base.changed(
-        {
-            "network": {"encoder": "tu-resnet10t"},
-            "input": {"geometry": {"kind": "pad", "size": 32}},
-            "run": {"device": "cpu"},
-        }
-    )
-    dock._base = lambda: small
+    small(dock, tmp_path / "out", epochs=400)
     dock.train()
     assert not dock.go.isEnabled()
     qtbot.waitUntil(lambda: len(dock.curves.epochs) >= 1, timeout=200_000)
-    assert any("while training" in layer.name for layer in dock.viewer.layers)
+    qtbot.waitUntil(
+        lambda: any("while training" in layer.name for layer in dock.viewer.layers), timeout=20_000
+    )
     dock.stop_and_keep()
     qtbot.waitUntil(lambda: not dock.watcher.is_running, timeout=60_000)
     assert (tmp_path / "out" / "card.json").is_file()
@@ -130,8 +142,8 @@ def test_a_run_that_goes_on_elsewhere_can_be_watched(dock, qtbot, tmp_path):
     run.write(EpochEnded(1, 0.5, 0.6, 0.7, 0.8, 1e-3, best=True, iou={"specimen": 0.7}))
     dock.watch(folder)
     qtbot.waitUntil(lambda: len(dock.curves.epochs) == 1, timeout=5_000)
-    for tab in range(3):
-        dock.curves.setCurrentIndex(tab)
+    for tab in range(4):
+        dock.curves.tabs.setCurrentIndex(tab)
     dock.stop_and_keep()
     assert run.stop_file.exists()
     run.end()

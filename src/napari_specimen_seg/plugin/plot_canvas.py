@@ -175,3 +175,11 @@ class Plot(ThemedPlot):
     def _on_points(self, _item: Any, points: Any, *_: Any) -> None:
         if len(points):
             self.name_chosen.emit(str(points[0].data()))
+
+    def text(self, x: float, y: float, text: str, color: str, anchor: tuple[float, float] = (0, 0.5)) -> None:
+        """Write at a place of the plot; `anchor` says which part of the text lies there, (0, 0) top left."""
+        import pyqtgraph as pg
+
+        label = pg.TextItem(text, color=color, anchor=anchor)
+        label.setPos(x, y)
+        self.canvas.addItem(label, ignoreBounds=True)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from qtpy.QtGui import QFontDatabase
-from qtpy.QtWidgets import QApplication, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from .dock import button, quiet, row
 
@@ -37,9 +46,13 @@ class Reproduce(QWidget):
     ----------
     recipe : callable
         Returns the recipe for the dock as it stands.
+    save_as : str
+        What the settings file is called in the command; empty where the command needs none.
     """
 
-    def __init__(self, recipe: Callable[[], Recipe], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, recipe: Callable[[], Recipe], parent: QWidget | None = None, *, save_as: str = ""
+    ) -> None:
         super().__init__(parent)
         self._recipe = recipe
         self.toggle = QPushButton("</> Reproduce")
@@ -57,7 +70,10 @@ class Reproduce(QWidget):
         self._command_head = QLabel("Command line")
         box.addLayout(row(self._command_head, self.copy_command))
         box.addWidget(self.command)
-        box.addLayout(row(QLabel("Settings"), self.copy_settings))
+        self.save_as = save_as
+        self.save = button("Save…", self._ask_save, "Save the settings as a file, for the command")
+        self.save.setVisible(bool(save_as))
+        box.addLayout(row(QLabel("Settings"), self.save, self.copy_settings))
         box.addWidget(self.settings)
         self.setVisible(False)
 
@@ -72,6 +88,24 @@ class Reproduce(QWidget):
             widget.setVisible(bool(recipe.command))
         self.command.setPlainText(recipe.command)
         self.settings.setPlainText(recipe.settings)
+
+    def _ask_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the settings", self.save_as)
+        if path:
+            self.save_settings(Path(path))
+
+    def save_settings(self, path: Path) -> None:
+        """Write the settings to a file; one line in a notification if that cannot be done."""
+        from napari.utils.notifications import show_error
+
+        from ..core.errors import SpecimenError
+        from ..core.files.atomic import atomic
+
+        try:
+            with atomic(path, overwrite=True) as draft:  # the dialog has asked
+                draft.write_text(self._recipe().settings, encoding="utf-8")
+        except SpecimenError as error:
+            show_error(str(error))
 
     def _turn(self, on: bool) -> None:
         self.setVisible(on)

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
+    QComboBox,
     QFileDialog,
     QListWidget,
     QListWidgetItem,
+    QMenu,
+    QPushButton,
     QRadioButton,
     QVBoxLayout,
     QWidget,
 )
 
-from ..core.errors import SpecimenError
+from ..core.errors import SpecimenError, one_line
 from ..core.progress import Progress, Report
-from .dock import button, quiet, row
-from .pictures import labels_array, picture_of, plane_shape
+from .dock import PLUGIN, heading, quiet, row, slim
+from .train_layers import Labelled, Snapshot, folders_in, labelled_planes, snapshots
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels
+    from napari.layers import Image
     from napari.viewer import Viewer
 
+    from ..core.classes import ClassMap
     from ..training.config import TrainConfig
+    from .train_settings import Section
+
+BACKGROUND, UNLABELLED = "is background", "means not labelled"
+FILES = 0x0100
+MOST_FINDINGS_PX = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,11 @@ class Looked:
     classes: tuple[str, ...]
     findings: tuple[tuple[str, str, tuple[Path, ...]], ...]
 
+    @property
+    def errors(self) -> int:
+        """How many findings must be mended before training."""
+        return sum(severity == "error" for severity, _, _ in self.findings)
+
 
 def look_at(config: TrainConfig, report: Report) -> Looked:
     """Check the data that a training would use.
@@ -67,15 +81,16 @@ def look_at(config: TrainConfig, report: Report) -> Looked:
     SpecimenError
         If nothing can be paired or split.
     """
+    report(Progress("looking at the data", 0, 0))
     from ..training.pairs import find_pairs
     from ..training.preflight import inspect
     from ..training.run import class_map_of
     from ..training.split import split_pairs
 
-    report(Progress("looking at the data", 0, 0))
     found = find_pairs(config.data)
     class_map = config.data.class_map or class_map_of(config, found.pairs)
     learn, validate = split_pairs(found.pairs, config.data, config.run.seed)
+    report(Progress("looking at the data", 0, 0))
     findings = inspect(found, learn, validate, config, class_map)
     return Looked(
         len(found.pairs),
@@ -86,182 +101,271 @@ def look_at(config: TrainConfig, report: Report) -> Looked:
     )
 
 
-def layer_pairs(viewer: Viewer) -> list[tuple[Image, Labels]]:
-    """Return labels with the picture that they belong to: the nearest one below of the same size."""
-    from napari.layers import Image, Labels
-
-    pairs = []
-    for index, labels in enumerate(viewer.layers):
-        if not isinstance(labels, Labels):
-            continue
-        for below in reversed(viewer.layers[:index]):
-            if isinstance(below, Image) and not plane_shape(below):
-                picture = picture_of(below)
-                if (picture.height, picture.width) == tuple(labels_array(labels).shape):
-                    pairs.append((below, labels))
-                    break
-    return pairs
-
-
-def save_layers(pairs: list[tuple[Image, Labels]], folder: Path) -> tuple[Path, Path]:
-    """Write open pictures and labels as the files that a training reads.
-
-    Parameters
-    ----------
-    pairs : list of (Image, Labels)
-    folder : Path
-        Made; files of an earlier training from layers are replaced.
-
-    Returns
-    -------
-    images, labels : Path
-        The two folders.
-    """
-    import tifffile
-
-    from ..core.classes import ClassMap
-    from ..core.files import write_labels
-    from ..core.files.atomic import atomic
-
-    images, masks = folder / "images", folder / "labels"
-    images.mkdir(parents=True, exist_ok=True)
-    masks.mkdir(parents=True, exist_ok=True)
-    for number, (picture, labels) in enumerate(pairs):
-        name = f"{number:03}-{''.join(c if c.isalnum() else '_' for c in picture.name)[:60]}.tif"
-        image = picture_of(picture)
-        with atomic(images / name, overwrite=True) as path:
-            data = np.asarray(image.data)
-            tifffile.imwrite(
-                path, data, photometric="rgb" if data.ndim == 3 and data.shape[-1] in (3, 4) else None
-            )
-        stored = labels.metadata.get("class_map")
-        class_map = stored if isinstance(stored, ClassMap) else None
-        write_labels(masks / name, np.asarray(labels_array(labels)), class_map, overwrite=True)
-    return images, masks
-
-
 class DataPicker(QWidget):
     """Folders or layers, what was found in them, and the offenders one click away.
 
     Parameters
     ----------
     viewer : napari.Viewer
+    section : Section
+        The settings about labels and split.
 
     Signals
     -------
     changed
-        Other data are chosen.
+        Other data are chosen, or their labels mean something else.
+    refused
+        A file cannot be opened; carries the error.
     """
 
     changed = Signal()
+    refused = Signal(object)
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: Viewer, section: Section) -> None:
         super().__init__()
         self._viewer = viewer
+        self._section = section
         self.images: Path | None = None
         self.labels: Path | None = None
-        self.from_folders = QRadioButton("folders")
+        self.planes: list[Labelled] = []
+        self._make_controls()
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(4)
+        box.addLayout(row(heading("1 Data"), self.from_layers, self.from_folders, stretch=3))
+        box.addLayout(row(self.choose_images, self.choose_labels))
+        for part in (self.about, self.findings):
+            box.addWidget(part)
+        box.addLayout(row(heading("Label 0"), self.zero, stretch=1))
+        box.addWidget(section)
+        self._connect()
+
+    def _make_controls(self) -> None:
         self.from_layers = QRadioButton("open layers")
+        self.from_folders = QRadioButton("folders")
         self.from_folders.setChecked(True)
         group = QButtonGroup(self)
-        group.addButton(self.from_folders)
-        group.addButton(self.from_layers)
-        self.choose_images = button("Pictures…", self._ask_images, "Folder of the pictures")
-        self.choose_labels = button(
-            "Masks…", self._ask_labels, "Folder of the masks, named like the pictures"
+        for radio in (self.from_layers, self.from_folders):
+            group.addButton(radio)
+        self.choose_images = self._menu_button(
+            "Pictures…",
+            "Folder or list of the pictures",
+            {"Folder…": self._ask_images, "List (CSV)…": self._ask_list},
+        )
+        self.choose_labels = self._menu_button(
+            "Masks…",
+            "The masks, named like the pictures",
+            {"Folder…": self._ask_labels, "COCO file (JSON)…": self._ask_coco},
         )
         self.about = quiet("Choose a folder of pictures and a folder of masks.")
         self.findings = QListWidget()
-        self.findings.setMaximumHeight(88)
         self.findings.setWordWrap(True)
         self.findings.setVisible(False)
-        self.findings.itemClicked.connect(self._open)
-        self.from_folders.toggled.connect(self._on_source)
-        box = QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.addLayout(row(self.from_folders, self.from_layers, stretch=2))
-        box.addLayout(row(self.choose_images, self.choose_labels))
-        box.addWidget(self.about)
-        box.addWidget(self.findings)
+        self.findings.setToolTip("Click to open the picture")
+        self.zero = slim(QComboBox())
+        self.zero.addItems([BACKGROUND, UNLABELLED])
+        self.zero.setToolTip(
+            "A few strokes per class are enough: then 0 means not labelled, and is neither learned nor scored"
+        )
+
+    def _menu_button(self, text: str, tip: str, entries: dict[str, Callable[[], None]]) -> QPushButton:
+        made = QPushButton(text)
+        made.setToolTip(tip)
+        menu = QMenu(made)
+        for name, slot in entries.items():
+            menu.addAction(name).triggered.connect(lambda *_, do=slot: do())
+        made.setMenu(menu)
+        return made
+
+    def _connect(self) -> None:
+        self.findings.itemClicked.connect(self.open_finding)
+        self.from_folders.toggled.connect(self.refresh)
+        self.zero.currentTextChanged.connect(self._on_zero)
+        self._section.changed.connect(self._on_section)
+
+    # -- what is chosen ------------------------------------------------------------------------------
 
     def use_folders(self, images: Path, labels: Path | None) -> None:
         """Choose folders."""
         self.images, self.labels = images, labels
-        self.from_folders.setChecked(True)
-        self._on_source()
+        with QSignalBlocker(self.from_folders):
+            self.from_folders.setChecked(True)
+        self.refresh()
+
+    def use_layers(self) -> None:
+        """Choose what is open."""
+        self.from_layers.setChecked(True)
+
+    def finds_layers(self) -> bool:
+        """Tell whether pictures are open with labels."""
+        return bool(labelled_planes(self._viewer))
+
+    def layer_of(self, stem: str) -> Image | None:
+        """Return the open picture that is called so where it is written; None for planes of stacks."""
+        return next((p.picture for p in self.planes if p.stem == stem and not p.plane), None)
+
+    @property
+    def uses_layers(self) -> bool:
+        """Whether open layers are chosen."""
+        return bool(self.from_layers.isChecked())
 
     @property
     def is_ready(self) -> bool:
         """Whether there is something to look at."""
-        if self.from_folders.isChecked():
-            return self.images is not None
-        return bool(layer_pairs(self._viewer))
+        return len(self.planes) > 1 if self.uses_layers else self.images is not None
 
-    def settings(self, folder: Path) -> dict[str, Any]:
-        """Return the data settings; open layers are written into `folder` first.
+    @property
+    def place(self) -> Path | None:
+        """Where the pictures lie; None for open layers."""
+        return None if self.uses_layers else self.images
+
+    @property
+    def class_map(self) -> ClassMap | None:
+        """The classes that open labels have; None where they, or folders, do not say."""
+        maps = [plane.labels.metadata.get("class_map") for plane in self.planes] if self.uses_layers else []
+        return next((found for found in maps if found is not None), None)
+
+    def paths(self, folder: Path) -> dict[str, Any]:
+        """Return the data settings; open layers are expected in `folder`, where `snapshots` can be written.
 
         Raises
         ------
         SpecimenError
             If nothing is chosen.
         """
-        if self.from_folders.isChecked():
+        if not self.uses_layers:
             if self.images is None:
                 raise SpecimenError("no pictures are chosen", advice="Choose a folder of pictures.")
             return {"images": self.images, "labels": self.labels}
-        pairs = layer_pairs(self._viewer)
-        if len(pairs) < 2:
+        if len(self.planes) < 2:
             raise SpecimenError(
                 "training needs at least two pictures with a Labels layer each",
-                advice="Open and label more pictures.",
+                advice="Label another picture, or learn from strokes, for which one is enough.",
             )
-        images, labels = save_layers(pairs, folder)
+        images, labels = folders_in(folder)
         return {"images": images, "labels": labels}
+
+    def take(self) -> list[Snapshot]:
+        """Return the open pictures and labels as they are now; empty where folders are chosen."""
+        return snapshots(self.planes) if self.uses_layers else []
+
+    # -- what was found ------------------------------------------------------------------------------
 
     def show_found(self, looked: Looked) -> None:
         """Show what a look at the data found."""
+        mend = f" · {looked.errors} to mend" if looked.errors else ""
         self.about.setText(
             f"{looked.pairs} pairs · {len(looked.classes)} classes · "
-            f"{looked.learn} to learn from, {looked.validate} to validate on"
+            f"{looked.learn} to learn from, {looked.validate} to validate on{mend}"
         )
+        self.about.setToolTip(", ".join(looked.classes))
         self.findings.clear()
         for severity, text, files in looked.findings:
             item = QListWidgetItem(("✖ " if severity == "error" else "▲ ") + text)
-            item.setData(0x0100, [str(path) for path in files])
-            item.setToolTip(text)
+            item.setData(FILES, [str(path) for path in files])
+            item.setToolTip(f"{text}\nClick to open it" if files else text)
             self.findings.addItem(item)
         self.findings.setVisible(bool(looked.findings))
+        self.fit_findings()
 
-    def _open(self, item: QListWidgetItem) -> None:
-        for path in item.data(0x0100) or []:
-            if Path(path).is_file():
-                self._viewer.open(path, plugin="napari-specimen-seg")
+    def fit_findings(self) -> None:
+        """Make the list as high as its content, up to a limit."""
+        height = sum(self.findings.sizeHintForRow(i) for i in range(self.findings.count()))
+        self.findings.setFixedHeight(min(MOST_FINDINGS_PX, height + 6))
 
-    def _on_source(self) -> None:
-        folders = self.from_folders.isChecked()
+    def open_finding(self, item: QListWidgetItem) -> None:
+        """Bring the offenders of a finding into view: open their files, or select their layers."""
+        stems = {plane.stem: plane for plane in self.planes} if self.uses_layers else {}
+        for path in map(Path, item.data(FILES) or []):
+            if path.stem in stems:
+                self._select(stems[path.stem])
+            elif path.is_file():
+                self._open(path)
+
+    def _select(self, plane: Labelled) -> None:
+        for layer in (plane.picture, plane.labels):
+            layer.visible = True
+        world = plane.labels.data_to_world((*plane.plane, 0, 0))
+        lead = self._viewer.dims.ndim - len(world)
+        for axis in range(len(plane.plane)):
+            self._viewer.dims.set_point(lead + axis, world[axis])
+        self._viewer.layers.selection.active = plane.labels
+
+    def _open(self, path: Path) -> None:
+        try:
+            self._viewer.open(path, plugin=PLUGIN)
+        except Exception as error:  # whatever a reader raises is to be shown
+            self.refused.emit(error)
+
+    # -- events --------------------------------------------------------------------------------------
+
+    def refresh(self, event: Any = None) -> None:
+        """Bring everything in line with what is chosen and open."""
+        del event
+        folders = not self.uses_layers
         for widget in (self.choose_images, self.choose_labels):
             widget.setVisible(folders)
         self.findings.setVisible(False)
+        self.planes = [] if folders else labelled_planes(self._viewer)
         if folders:
-            names = [p.name for p in (self.images, self.labels) if p is not None]
+            names = [one_line(p.name, 40) for p in (self.images, self.labels) if p is not None]
             self.about.setText(" + ".join(names) or "Choose a folder of pictures and a folder of masks.")
+        elif self.planes:
+            self.about.setText(f"{len(self.planes)} pairs of picture and labels are open.")
         else:
-            pairs = layer_pairs(self._viewer)
-            self.about.setText(
-                f"{len(pairs)} pairs of picture and labels are open."
-                if pairs
-                else "Open pictures, and above each a Labels layer of its size."
-            )
+            self.about.setText("Open pictures, and above each a Labels layer of its size.")
         self.changed.emit()
 
+    def _on_zero(self, text: str) -> None:
+        form = self._section.forms["data"]
+        before = form.controls["ignore_id"].get()
+        if text == UNLABELLED and before != 0:
+            form.controls["ignore_id"].set(0)
+        elif text == BACKGROUND and before == 0:
+            form.controls["ignore_id"].set(None)
+
+    def _on_section(self) -> None:
+        ignored = self._section.forms["data"].controls["ignore_id"].get()
+        with QSignalBlocker(self.zero):
+            self.zero.setCurrentText(UNLABELLED if ignored == 0 else BACKGROUND)
+        self.changed.emit()
+
+    def show_zero(self) -> None:
+        """Show what 0 means after settings were set by the program."""
+        with QSignalBlocker(self):
+            self._on_section()
+
     def _ask_images(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of pictures")
+        folder = QFileDialog.getExistingDirectory(self, "Folder of pictures", str(self.images or ""))
         if folder:
-            guess = Path(folder).parent / "labels"
-            self.use_folders(Path(folder), self.labels or (guess if guess.is_dir() else None))
+            self.use_folders(Path(folder), self.labels or masks_beside(Path(folder)))
+
+    def _ask_list(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "List with the columns image and labels", "", "CSV (*.csv)"
+        )
+        if path:
+            self.use_folders(Path(path), None)
 
     def _ask_labels(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of masks")
+        folder = QFileDialog.getExistingDirectory(
+            self, "Folder of masks", str(self.labels or self.images or "")
+        )
         if folder:
-            self.labels = Path(folder)
-            self._on_source()
+            self._use_labels(Path(folder))
+
+    def _ask_coco(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "COCO file", "", "COCO (*.json)")
+        if path:
+            self._use_labels(Path(path))
+
+    def _use_labels(self, labels: Path) -> None:
+        self.labels = labels
+        self.refresh()
+
+
+def masks_beside(images: Path) -> Path | None:
+    """Return the folder of masks that lies beside a folder of pictures, where it has a usual name."""
+    return next(
+        (p for name in ("labels", "masks") if (p := images.parent / name).is_dir() and p != images), None
+    )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,11 @@ from ..training.config import TrainConfig
 from ..training.live import LiveRun
 
 EVERY_MS = 200
+
+LITTLE_SPACE = 20_000_000
+"""Bytes; a disk with less is what a run failed for."""
+
+LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
 _ORPHANS: list[subprocess.Popen[bytes]] = []
 """Children that go on after their dock; kept so that their end is noticed and no warning is given."""
@@ -29,17 +36,20 @@ class Watcher(QObject):
     told
         An event, as a dict with the key ``event``.
     ended
-        No process works on the run any more; carries the last lines of its log where it failed.
+        No process works on the run any more; carries why, as a `SpecimenError`, or None where all is well
+        or the run itself told.
     """
 
     told = Signal(dict)
-    ended = Signal(str)
+    ended = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.run: LiveRun | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._log: Path | None = None
         self._position = 0
+        self._began = self._failed = self._stopping = False
         self._timer = QTimer(self)
         self._timer.setInterval(EVERY_MS)
         self._timer.timeout.connect(self._look)
@@ -68,14 +78,16 @@ class Watcher(QObject):
         run = LiveRun(out)
         if run.pid() is not None:
             raise SpecimenError("another run works in this folder", path=out, advice="Watch it instead.")
-        settings = out.with_name(f".{out.name}.toml")
+        settings = settings_file(out)
         command = [sys.executable, "-m", "napari_specimen_seg", "train", "--config", str(settings)]
         command += ["-o", str(out), "--progress", "json"] + (["--resume"] if resume else [])
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             settings.write_text(config.to_toml(), encoding="utf-8")
-            self._position = run.read(0)[1]
-            with out.with_name(f".{out.name}.log").open("wb") as log:
+            position = run.read(0)[1]
+            # not beside the model: where that disk is full, this is where it is told
+            number, name = tempfile.mkstemp(prefix="specimen-seg-", suffix=".log")
+            with open(number, "wb") as log:  # noqa: PTH123  (a number, not a path)
                 self._child = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -86,8 +98,8 @@ class Watcher(QObject):
         except OSError as error:
             raise SpecimenError(f"training cannot be started ({error.strerror})", path=out) from error
         _ORPHANS.append(self._child)
-        self.run = run
-        self._timer.start()
+        self._log = Path(name)
+        self._follow(run, position)
 
     def attach(self, folder: Path) -> None:
         """Watch a run that somebody else started, from its beginning.
@@ -100,12 +112,25 @@ class Watcher(QObject):
         run = LiveRun(folder)
         if run.pid() is None:
             raise SpecimenError("no training goes on in this folder", path=folder)
-        self.run, self._position = run, 0
+        self._child, self._log = None, None
+        self._follow(run, 0)
+
+    def _follow(self, run: LiveRun, position: int) -> None:
+        self.run, self._position = run, position
+        self._began = self._failed = self._stopping = False
         self._timer.start()
 
     def stop_and_keep(self) -> None:
-        """Ask the run to stop after the current batch and keep its best model."""
-        if self.run is not None and self.run.folder.is_dir():
+        """Ask the run to stop after the current batch and keep its best model.
+
+        A run that has not begun to learn has nothing to keep, and listens to nobody yet: it is ended.
+        """
+        if self.run is None or not self.is_running:
+            return
+        self._stopping = True
+        if not self._began and self._child is not None:
+            self._child.kill()
+        elif self.run.folder.is_dir():
             self.run.ask_to_stop()
 
     def discard(self) -> None:
@@ -120,6 +145,7 @@ class Watcher(QObject):
             _kill(self.run.pid())
         shutil.rmtree(self.run.folder, ignore_errors=True)
         self._clean_up()
+        self.run = None
 
     def let_go(self) -> None:
         """Stop watching; the run goes on."""
@@ -131,30 +157,63 @@ class Watcher(QObject):
         alive = self._child.poll() is None if self._child is not None else self.run.pid() is not None
         events, self._position = self.run.read(self._position)
         for event in events:
+            self._began |= event["event"] in ("started", "step", "epoch")
+            self._failed |= event["event"] == "failed"
             self.told.emit(event)
         if not alive:
             self._timer.stop()
-            failed = self._child is not None and self._child.returncode not in (0, None)
-            text = self._log() if failed and not any(e["event"] == "failed" for e in events) else ""
+            problem = self._problem()
             self._clean_up()
-            self.ended.emit(text)
+            self.ended.emit(problem)
 
-    def _log(self) -> str:
+    def _problem(self) -> SpecimenError | None:
+        """Return why the run ended, unless that is as it should be or the run itself told."""
         assert self.run is not None
-        try:
-            path = self.run.folder.with_name(f".{self.run.folder.name}.log")
-            lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        except OSError:
-            return ""
-        return lines[-1] if lines else ""
+        code = self._child.returncode if self._child is not None else 0
+        finished = (self.run.folder / "card.json").is_file()
+        if self._failed or self._stopping or (code == 0 and finished):
+            return None
+        log = _read(self._log)
+        go_on = (self.run.folder / LAST_CHECKPOINT).is_file()
+        advice = "Press Train to go on after the last finished epoch." if go_on else ""
+        error = SpecimenError(self._reason(code, log), advice=advice)
+        if log:
+            error.add_note(log)  # shown under Details
+        return error
+
+    def _reason(self, code: int | None, log: str) -> str:
+        assert self.run is not None
+        where = next((p for p in (self.run.folder, self.run.folder.parent) if p.is_dir()), None)
+        if where is not None and shutil.disk_usage(where).free < LITTLE_SPACE:
+            return f"training ended early: the disk of {where} is full"
+        if code is not None and code < 0:
+            memory = ", as systems do when memory runs out" if -code == getattr(signal, "SIGKILL", 9) else ""
+            return f"training ended early: its process was ended from outside (signal {-code}{memory})"
+        if not self.run.folder.is_dir():
+            return f"training ended early: its folder {self.run.folder} is gone"
+        lines = log.strip().splitlines()
+        return f"training ended early: {lines[-1] if lines else 'its process is gone'}"
 
     def _clean_up(self) -> None:
         assert self.run is not None
-        for ending in ("toml", "log"):
-            self.run.folder.with_name(f".{self.run.folder.name}.{ending}").unlink(missing_ok=True)
+        settings_file(self.run.folder).unlink(missing_ok=True)
+        if self._log is not None:
+            self._log.unlink(missing_ok=True)
         if self._child is not None and self._child.poll() is not None:
             _ORPHANS.remove(self._child)
-        self._child = None
+        self._child, self._log = None, None
+
+
+def settings_file(out: Path) -> Path:
+    """Return where the settings for a run wait until it has read them."""
+    return out.with_name(f".{out.name}.toml")
+
+
+def _read(path: Path | None) -> str:
+    try:
+        return "" if path is None else path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _own_session() -> dict[str, Any]:

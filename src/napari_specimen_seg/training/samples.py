@@ -37,7 +37,7 @@ class Sheet:
 
 
 class SampleSource:
-    """Makes sheets one after another; pictures are read again only if others, or read otherwise, are meant."""
+    """Makes sheets one after another; pictures are read again only where they have to be."""
 
     def __init__(self) -> None:
         self._key: object = None

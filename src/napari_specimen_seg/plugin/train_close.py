@@ -1,0 +1,92 @@
+"""Nobody loses a training by closing a window: the person is asked what is to become of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+Fate = Literal["keep", "stop", "discard", "stay"]
+
+
+def ask_fate(parent: QWidget) -> Fate:
+    """Ask what is to become of a training whose window closes.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Over which the question is shown.
+
+    Returns
+    -------
+    {"keep", "stop", "discard", "stay"}
+        Go on without the window, stop and keep the best model, throw it away, or do not close.
+    """
+    box = QMessageBox(parent)
+    box.setIcon(QMessageBox.Icon.Question)
+    box.setWindowTitle("A training goes on")
+    box.setText("What is to become of the training?")
+    box.setInformativeText("If it goes on, the Train dock offers to watch it when you open it again.")
+    keep = box.addButton("Keep training", QMessageBox.ButtonRole.AcceptRole)
+    stop = box.addButton("Stop and keep the best model", QMessageBox.ButtonRole.AcceptRole)
+    discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
+    stay = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(keep)
+    box.setEscapeButton(stay)
+    box.exec()
+    clicked = box.clickedButton()
+    box.deleteLater()
+    answers: dict[object, Fate] = {keep: "keep", stop: "stop", discard: "discard"}
+    return next((fate for asked, fate in answers.items() if asked is clicked), "stay")
+
+
+class CloseGuard(QObject):
+    """Asks before napari, or the dock alone, is closed while a training goes on.
+
+    Parameters
+    ----------
+    dock : QWidget
+        Whose window is guarded.
+    may_close : callable
+        Asks if need be; tells whether to go on closing.
+    """
+
+    def __init__(self, dock: QWidget, may_close: Callable[[], bool]) -> None:
+        super().__init__(dock)
+        self._may_close = may_close
+        self._window: QWidget | None = None
+
+    def watch_window(self, window: QWidget) -> None:
+        """Guard the window of napari."""
+        self._window = window
+        window.installEventFilter(self)
+
+    def watch_holder(self, holder: QWidget | None) -> None:
+        """Guard the cross of the dock widget that holds the dock: napari calls a method of that name."""
+        close = getattr(holder, "destroyOnClose", None)
+        if close is None or getattr(close, "asks_first", False):
+            return
+
+        def ask_first() -> None:
+            if self._may_close():
+                close()
+
+        ask_first.asks_first = True  # type: ignore[attr-defined]
+        holder.destroyOnClose = ask_first  # type: ignore[union-attr]
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Refuse the close event if the person wants to stay."""
+        if event is None or event.type() != QEvent.Type.Close or watched is not self._window:
+            return False
+        if self._may_close():
+            return False
+        event.ignore()
+        return True
+
+    def let_go(self) -> None:
+        """Guard nothing any more."""
+        if self._window is not None:
+            self._window.removeEventFilter(self)
+            self._window = None

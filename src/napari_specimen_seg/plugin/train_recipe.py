@@ -1,0 +1,113 @@
+"""From what is chosen in the Train dock to settings, folders and the command that does the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..models.bundle import is_bundle, read_card
+from ..models.library import find_model, own_folder
+from ..training.config import TrainConfig
+from ..training.start import taken_over
+from .reproduce import Recipe
+from .train_settings import Changes, TrainSettings
+
+if TYPE_CHECKING:
+    from ..core.classes import ClassMap
+
+SETTINGS_NAME = "train.toml"
+
+
+def base_of(recipe: TrainConfig, model: str, class_map: ClassMap | None, *, layers: bool) -> TrainConfig:
+    """Return what a recipe and a model to start from mean for the chosen data.
+
+    Parameters
+    ----------
+    recipe : TrainConfig
+    model : str
+        Name or folder; empty for none.
+    class_map : ClassMap, optional
+        Of open labels.
+    layers : bool
+        Whether open layers are learned from, whose labels are class ids.
+
+    Returns
+    -------
+    TrainConfig
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    data: dict[str, Any] = {}
+    if recipe.data.split == "column" and recipe.data.metadata is None:
+        data["split"] = "random"  # by column only where a table says so
+    if layers and recipe.data.kind == "colors":
+        data["kind"] = "classes"
+    one = recipe.data.kind in ("binary", "instances")
+    if class_map is not None and not (one and len(class_map.foreground) > 1):
+        same = model and read_card(find_model(model)).class_map == class_map
+        data["class_map"] = None if same else class_map
+    config = recipe.changed({"data": data})
+    return taken_over(config, model) if model else config
+
+
+def data_folder(out: Path) -> Path:
+    """Return where open layers are written to for a training: beside the model."""
+    return out.with_name(f"{out.name}-data")
+
+
+def default_out(place: Path | None) -> Path:
+    """Return the folder of a new model where the person named none: one that is free.
+
+    Parameters
+    ----------
+    place : Path, optional
+        Where the pictures lie.
+
+    Returns
+    -------
+    Path
+        In the person's model folder. An unfinished run of that name is gone on with.
+    """
+    wanted = own_folder() / f"{(place.parent.name if place else '') or 'my'}-model"
+    number = 2
+    found = wanted
+    while is_bundle(found):
+        found, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
+    return found
+
+
+def remembered(recipe: str, model: str, settings: TrainSettings) -> dict[str, Any]:
+    """Return what is to be remembered for a folder, as plain values."""
+    changes = settings.changes()
+    plain = settings.base.changed(changes).model_dump(mode="json")
+    kept: Changes = {
+        group: {name: plain[group][name] for name in fields} for group, fields in changes.items() if fields
+    }
+    return {"recipe": recipe, "start_from": model, "changes": kept}
+
+
+def train_recipe(config: TrainConfig, out: Path, *, layers: Path | None) -> Recipe:
+    """Return the command line and the settings of a training.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    out : Path
+        The model folder.
+    layers : Path, optional
+        Where open layers are written to.
+
+    Returns
+    -------
+    Recipe
+    """
+    from ..batch.commands import quoted
+
+    command = quoted(["specimen-seg", "train", "--config", SETTINGS_NAME, "-o", str(out)])
+    note = f"Save the settings as {SETTINGS_NAME} first: the command then makes the same model."
+    if layers is not None:
+        note += f" Train writes the open layers to {layers}."
+    return Recipe(command, config.to_toml(), note)
