@@ -76,7 +76,8 @@ class LiveBackend(Backend):
 
     def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute a batch; see `Backend.scores`."""
-        return self.forward(torch.from_numpy(batch)).contiguous().cpu().numpy()
+        with torch.no_grad():  # in threads of their own, where the caller's no_grad does not count
+            return self.forward(torch.from_numpy(batch)).contiguous().cpu().numpy()
 
 
 def batch_size(device: str, tile: tuple[int, int], channels: int) -> int:
