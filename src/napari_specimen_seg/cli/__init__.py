@@ -6,15 +6,16 @@ answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import import_module
 
 import click
 
 from ..batch.hush import hush_libraries
+from .lazy import Later, LazyGroup
 
 SOME_FAILED = 1
 WRONG_USAGE = 2
@@ -23,17 +24,17 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells do it
 STOPPED = "Stopped. What is finished stays; the same command goes on from there."
 
 _COMMANDS = {
-    "predict": "Segment pictures with a model.",
-    "measure": "Measure label files: areas and shapes, as one table.",
-    "models": "List the models, import, pull or share one.",
-    "export": "Write a model for other programs.",
-    "train": "Train a model on labelled pictures.",
-    "lr-find": "Find a good learning rate.",
-    "evaluate": "Score masks or a model on labelled pictures.",
-    "compare": "Compare models on the same labelled pictures.",
-    "repeat": "Make label files again from what was noted beside them.",
+    "predict": Later("predict", "Segment pictures with a model."),
+    "measure": Later("measure", "Measure label files: areas and shapes, as one table."),
+    "models": Later("models", "List the models, import, pull or share one."),
+    "export": Later("export", "Write a model for other programs."),
+    "train": Later("train", "Train a model on labelled pictures."),
+    "lr-find": Later("lr_find", "Find a good learning rate."),
+    "evaluate": Later("evaluate", "Score masks or a model on labelled pictures."),
+    "compare": Later("compare", "Compare models on the same labelled pictures."),
+    "repeat": Later("repeat", "Make label files again from what was noted beside them."),
 }
-"""Each command with the line that the overview shows; it lies in the room of the same name."""
+"""Each command lies in the room of the same name."""
 
 _EPILOG = """\b
 From pictures to a table of areas:
@@ -45,23 +46,6 @@ Exit code: 0 all done, 1 some inputs failed (the others are done), 2 wrong usage
 """
 
 
-class _Commands(click.Group):
-    """A group whose commands are imported when they are called, and not to list them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = import_module(f".{cmd_name.replace('-', '_')}", __name__).command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from .. import __version__
@@ -71,7 +55,8 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 
 @click.group(
-    cls=_Commands,
+    cls=LazyGroup,
+    later=_COMMANDS,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -103,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code: 0 all done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
     """
+    # pydantic would look through all packages that are installed for plugins to it.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     _accept_any_text()
     _speak_plainly()
     try:

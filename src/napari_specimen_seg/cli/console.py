@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..batch.results import FileResult
-from ..batch.workers import STAGE
 from ..core.errors import one_line
 from ..core.progress import Progress
 
@@ -48,6 +47,8 @@ class Console:
 
     def report(self, progress: Progress) -> None:
         """Show a step of the file that is being worked on."""
+        from ..batch.workers import STAGE
+
         if self._bar is not None and progress.stage != STAGE and progress.total > 1:
             self._bar.set_postfix_str(f"{progress.stage} {progress.done} of {progress.total}")
 

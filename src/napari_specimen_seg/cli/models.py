@@ -10,8 +10,7 @@ import click
 from ..core.errors import SpecimenError, one_line
 from . import options
 from .console import print_json
-from .model_files import import_command, pull_command, push_command
-from .model_inspect import inspect_command
+from .lazy import Later, LazyGroup
 
 if TYPE_CHECKING:
     from ..models.card import ModelCard
@@ -27,7 +26,26 @@ Examples:
 """
 
 
-@click.group("models", epilog=_EPILOG, invoke_without_command=True, short_help="List the models.")
+_COMMANDS = {
+    "info": Later("models", "Show the card of a model.", "info"),
+    "import": Later("model_files", "Make a model folder of a model from elsewhere.", "import_command"),
+    "inspect": Later("model_inspect", "Tell what a file of weights holds.", "inspect_command"),
+    "pull": Later("model_files", "Fetch a model from the Hugging Face Hub.", "pull_command"),
+    "push": Later("model_files", "Write a folder ready to upload to the Hub.", "push_command"),
+    "clear-cache": Later(
+        "model_cache", "Remove networks that were converted and kept.", "clear_cache_command"
+    ),
+}
+
+
+@click.group(
+    "models",
+    cls=LazyGroup,
+    later=_COMMANDS,
+    epilog=_EPILOG,
+    invoke_without_command=True,
+    short_help="List the models.",
+)
 @options.as_json
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> int:
@@ -45,7 +63,7 @@ def command(context: click.Context, as_json: bool) -> int:
     return 1 if any(row["problem"] for row in rows) else 0
 
 
-@command.command("info", short_help="Show the card of a model.")
+@click.command("info", short_help="Show the card of a model.")
 @click.argument("model", metavar="MODEL")
 @options.as_json
 def info(model: str, as_json: bool) -> int:
@@ -64,10 +82,6 @@ def info(model: str, as_json: bool) -> int:
         click.echo(readme(card).rstrip())
         click.echo(f"\nFolder: {one_line(folder)}\nWeights: {_size(folder)}, SHA-256 {card.sha256}")
     return 0
-
-
-for _more in (import_command, inspect_command, pull_command, push_command):
-    command.add_command(_more)
 
 
 def _row(entry: LibraryEntry) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 
 def resize(plane: NDArray[Any], height: int, width: int) -> NDArray[Any]:
@@ -26,6 +25,8 @@ def resize(plane: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """
     if plane.shape[:2] == (height, width):
         return plane
+    from PIL import Image
+
     mode = "L" if plane.dtype == np.uint8 else "F"
     target = np.uint8 if plane.dtype == np.uint8 else np.float32
     out = np.empty((height, width, plane.shape[-1]), target)
