@@ -128,7 +128,7 @@ def test_a_run_is_started_watched_and_stopped(dock, data, qtbot, tmp_path):
     dock.stop_and_keep()
     qtbot.waitUntil(lambda: not dock.watcher.is_running, timeout=60_000)
     assert (tmp_path / "out" / "card.json").is_file()
-    assert dock.status.text.text().startswith("Done.")
+    assert dock.status.text.text().startswith("Done: out.")
     assert dock.go.isEnabled()
     assert not dock.use.isHidden()
 
