@@ -5,10 +5,8 @@ from __future__ import annotations
 import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,6 +19,10 @@ from pydantic import (
 )
 
 from .errors import ClassMapError, SpecimenWarning, validation_line
+
+if TYPE_CHECKING:  # whoever only reads a class map need not wait for numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_ID = 65535
 """The largest class id: label files hold 8 or 16 bits a pixel."""
@@ -223,10 +225,14 @@ class ClassMap(BaseModel):
     @property
     def label_dtype(self) -> np.dtype[Any]:
         """uint8 if every id fits, else uint16."""
+        import numpy as np
+
         return np.dtype(np.uint8 if max(self.ids) < 256 else np.uint16)
 
     def palette(self) -> NDArray[np.uint8]:
         """Return colours by id: (largest id + 1, 3) uint8, black where the map has no class."""
+        import numpy as np
+
         table = np.zeros((max(self.ids) + 1, 3), np.uint8)
         for item in self.classes:
             table[item.id] = item.rgb
@@ -234,6 +240,8 @@ class ClassMap(BaseModel):
 
     def strangers(self, ids: NDArray[np.integer[Any]]) -> list[int]:
         """Return those of `ids` that the map does not have, sorted."""
+        import numpy as np
+
         return sorted(set(np.asarray(ids).ravel().tolist()) - set(self.ids))
 
     @classmethod
@@ -250,6 +258,8 @@ class ClassMap(BaseModel):
         ClassMap
             With distinct colours that are the same for the same id every time.
         """
+        import numpy as np
+
         wanted = sorted({int(i) for i in np.asarray(ids).ravel()} | {0})
         taken = {"#000000"}
         classes = [LabelClass(id=0, name="background", color="#000000")]

@@ -10,10 +10,8 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -23,16 +21,19 @@ from pydantic import (
     model_validator,
 )
 
-from .brightness import Pixels, extremes, is_flat, moments, on_white, percentiles, range_of_type
 from .errors import ImageError, SpecimenWarning
-from .image import Array
 from .progress import Report, silent
-from .resizing import resize, resize_nearest
+
+if TYPE_CHECKING:  # whoever only reads a card need not wait for numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .image import Array
 
 Side = Annotated[int, Field(ge=16, le=16384)]
 Fraction = Annotated[float, Field(ge=0.0, le=100.0)]
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in brightness (ITU-R BT.601), as Pillow's mode L uses them."""
 
 
@@ -261,6 +262,8 @@ class Preprocessing(_Stored):
         SpecimenWarning
             If some values are not finite, all are the same, or floats leave 0 to 1.
         """
+        from .brightness import Pixels, extremes, is_flat, moments, percentiles, range_of_type
+
         if 0 in plane.shape:
             raise ImageError(f"{name}: the picture is empty (shape {plane.shape})")
         # Transparency is no brightness: it must not move the percentiles.
@@ -327,6 +330,10 @@ class Preprocessing(_Stored):
         ImageError
             If it has a number of channels that cannot be meant.
         """
+        import numpy as np
+
+        from .brightness import on_white
+
         if piece.ndim == 2:
             piece = piece[..., None]
         have, want = piece.shape[-1], self.in_channels
@@ -345,7 +352,7 @@ class Preprocessing(_Stored):
             return piece
         if want == 3:
             return np.repeat(piece, 3, axis=-1)
-        gray = piece.astype(np.float32) @ LUMA
+        gray = piece.astype(np.float32) @ np.array(LUMA, np.float32)
         if np.issubdtype(piece.dtype, np.integer):
             gray = np.rint(gray)
         return gray.astype(piece.dtype)[..., None]
@@ -366,6 +373,8 @@ class Preprocessing(_Stored):
             (in_channels, Y, X) float32, memory in channels-last order: ``((x - low) / (high - low) -
             mean) / std``. Not finite values count as `low`; values outside percentiles are clipped.
         """
+        import numpy as np
+
         low, high = values
         clipped = isinstance(self.values, ByPercentile) and self.values.clip
         span = (high - low) or 1.0
@@ -403,6 +412,8 @@ class Preprocessing(_Stored):
         array
             (Y, X, in_channels) float32; less mean, by std, it is what `normalise` gives.
         """
+        import numpy as np
+
         plain = self.model_copy(update={"mean": (0.0,) * len(self.mean), "std": (1.0,) * len(self.std)})
         return np.moveaxis(plain.normalise(piece, values), 0, -1)
 
@@ -421,6 +432,10 @@ class Preprocessing(_Stored):
         array
             (in_channels, height, width) float32; padding holds the network's zero, the mean colour.
         """
+        import numpy as np
+
+        from .resizing import resize
+
         plane = self.to_channels(plane)
         place = self.placement(*plane.shape[:2])
         inner = self.normalise(resize(plane, place.height, place.width), values)
@@ -443,6 +458,10 @@ class Preprocessing(_Stored):
         array
             (height, width), same type.
         """
+        import numpy as np
+
+        from .resizing import resize_nearest
+
         place = self.placement(*labels.shape)
         inner = resize_nearest(labels, place.height, place.width)
         if (place.height, place.width) == place.shape:
@@ -466,6 +485,8 @@ class Preprocessing(_Stored):
         array
             (height, width), same type.
         """
+        from .resizing import resize_nearest
+
         place = self.placement(height, width)
         inner = answer[place.top : place.top + place.height, place.left : place.left + place.width]
         return resize_nearest(inner, height, width)
