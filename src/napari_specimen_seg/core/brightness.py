@@ -272,39 +272,3 @@ def _value(key: int, dtype: np.dtype[Any]) -> float:
         top = kind.type(1 << (8 * kind.itemsize - 1))
         bits = bits ^ top if dtype.kind == "i" else np.where(bits & top, bits ^ top, ~bits)
     return float(bits.astype(kind).view(dtype)[0])
-
-
-WHOLE_BELOW = 100_000_000
-"""Up to how many pixels a plane is looked at as a whole, however it is stored."""
-
-BLOCK, BLOCKS = 256, 10
-"""Of larger planes, so many blocks of this side along both axes are looked at."""
-
-
-def representative(plane: Any) -> NDArray[Any]:
-    """Return pixels from which the range of values of a plane is guessed, for a first look at it.
-
-    Reading a huge plane from end to end takes long; a hundred blocks, spread evenly from corner to corner,
-    stand for it. They may miss what is small and bright: results use all pixels.
-
-    Parameters
-    ----------
-    plane : numpy or dask array
-        (Y, X) or (Y, X, C).
-
-    Returns
-    -------
-    array
-        The plane itself, or (blocks * 256, 256) pixels or (blocks * 256, 256, C) of it.
-    """
-    height, width = plane.shape[:2]
-    if height * width <= WHOLE_BELOW or min(height, width) <= 2 * BLOCK:
-        return np.asarray(plane)
-    places = [np.linspace(0, extent - BLOCK, BLOCKS).astype(int) for extent in (height, width)]
-    return np.concatenate(
-        [
-            np.asarray(plane[top : top + BLOCK, left : left + BLOCK])
-            for top in places[0].tolist()
-            for left in places[1].tolist()
-        ]
-    )

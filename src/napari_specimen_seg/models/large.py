@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .predictor import Predictor
     from .stream import Order, Part
 
-STORED_ABOVE = 1 << 28
-"""Results of more pixels than this (a quarter of a gigabyte) are kept on the disk while they are made."""
+STORED_ABOVE = 1 << 27
+"""Results of more pixels than this are kept on the disk while they are made."""
 
 _BYTES_TO_SEPARATE = 24
 """About what separating objects takes for each pixel: labels, distances, numbers, the order of flooding."""

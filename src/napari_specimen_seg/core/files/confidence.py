@@ -11,7 +11,7 @@ import numpy as np
 from ..image import Array, SpecimenImage
 from .atomic import atomic
 from .label_notes import KEY
-from .labels_tiff import IMAGEJ_BYTES, TILE, flat_stack, imagej_resolution, tiles_of
+from .labels_tiff import BUFFER_BYTES, IMAGEJ_BYTES, TILE, flat_stack, imagej_resolution, tiles_of
 
 CONFIDENCE = "_confidence"
 """What the name of a confidence picture has after the stem of its labels."""
@@ -104,6 +104,7 @@ def _write_tiled(path: Path, confidence: Array, picture: SpecimenImage, overwrit
             metadata={"axes": picture.plane_axes, "unit": picture.unit if known else "pixel"},
             software=KEY,
             compression="adobe_deflate",
+            buffersize=BUFFER_BYTES,
             **imagej_resolution(picture),
         )
     return path

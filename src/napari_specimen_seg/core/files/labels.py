@@ -47,7 +47,7 @@ def write_labels(
         to 65535; palette indices in the classes' colours up to id 255.
     labels : SpecimenLabels or array
         (Y, X), or with leading axes; whole numbers from 0 up. Signed types and bool are stored unsigned.
-        Planes of more than 268 million pixels get tiles and a pyramid, and lazy ones are written piece by
+        Planes of more than 134 million pixels get tiles and a pyramid, and lazy ones are written piece by
         piece.
     class_map : ClassMap, optional
         Instead of that of `labels`.

@@ -27,8 +27,9 @@ IMAGEJ_BYTES = 1 << 31
 CLASSIC_BYTES = (1 << 32) - (1 << 25)
 TILE = 512
 
-PYRAMID_PIXELS = 1 << 28
-"""Planes of more pixels get tiles and a pyramid: a graphics card shows 16,384 x 16,384 at once, no more."""
+PYRAMID_PIXELS = 1 << 27
+"""Planes of more pixels (11,585 x 11,585) get tiles and a pyramid: all of them at once are too much to
+write in little memory, and for many a graphics card to show."""
 
 BAND = 16 * TILE
 """How many columns are read at once."""
@@ -94,6 +95,9 @@ def _write_imagej(path: Path, labels: SpecimenLabels, stored: np.dtype[Any]) -> 
 
 _DEFLATE: dict[str, Any] = {"compression": "adobe_deflate", "compressionargs": {"level": 6}}
 
+BUFFER_BYTES = 16 << 20
+"""How much is compressed ahead of writing; tifffile would take a quarter of a gigabyte."""
+
 
 def flat_stack(data: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
     """Name stack axes as ImageJ and OME know them; the notes keep shape and letters.
@@ -151,7 +155,11 @@ def _write_ome(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], size: 
 
     axes, shape = _ome_shape(labels)
     if size > IMAGEJ_BYTES:
-        layout = {"data": tiles_of(labels.data, stored), "tile": (TILE, TILE)}
+        layout = {
+            "data": tiles_of(labels.data, stored),
+            "tile": (TILE, TILE),
+            "buffersize": BUFFER_BYTES,
+        }
     else:  # in strips, which ImageJ opens even without Bio-Formats
         layout = {"data": np.asarray(labels.data).astype(stored, copy=False).reshape(shape)}
     tifffile.imwrite(
@@ -189,6 +197,7 @@ def _write_pyramid(path: Path, labels: SpecimenLabels, stored: np.dtype[Any], si
     axes, shape = _ome_shape(labels)
     levels = list(_levels(labels))
     kinds: dict[str, Any] = {"dtype": stored, "tile": (TILE, TILE), "photometric": "minisblack", **_DEFLATE}
+    kinds["buffersize"] = BUFFER_BYTES
     with tifffile.TiffWriter(path, ome=True, bigtiff=size * 4 // 3 > CLASSIC_BYTES, byteorder="<") as file:
         file.write(
             tiles_of(levels[0], stored),
