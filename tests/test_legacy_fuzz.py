@@ -20,7 +20,7 @@ def fuzz():
 
 @pytest.mark.parametrize("first", [0, 1_000_000, 2_000_000])
 def test_mutated_files_are_one_line(fuzz, tmp_path, first):
-    found = fuzz.run(first, 150, None, tmp_path / "kept")
+    found = fuzz.run(first, 150, None, tmp_path / "kept").found
 
     assert found.total() == 150
     assert not [kind for kind in fuzz.BAD if found[kind]]

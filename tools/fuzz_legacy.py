@@ -6,12 +6,14 @@
 Each file is a seed with some of its bytes changed: in the file as a whole, in the pickle alone (packed
 again with the right checksums, so that the damage gets past the archive), or with opcodes and records put in.
 Whatever is not a `SpecimenError`, takes longer than two seconds of computing or leaves a file behind is kept
-in ``fuzz-failures`` and makes the exit code 1. The same numbers give the same files every time.
+in ``fuzz-failures`` and makes the exit code 1; so is one that its process dies of. The same numbers give the
+same files every time.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gzip
 import io
 import os
@@ -24,11 +26,14 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 
 SECONDS = 2.0
+STUCK = 120.0  # seconds after which a process that does not come back is ended, with a trace
+STEP = 500
 KEPT = Path("fuzz-failures")
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 
@@ -193,43 +198,159 @@ def _change(data: bytearray, chance: random.Random) -> None:
 # -- trying ----------------------------------------------------------------------------------------
 
 
-def run(first: int, count: int, folder: Path | None, keep: Path = KEPT) -> Counter[str]:
-    """Open files number `first` and following, and count what they answered."""
+@dataclass
+class Report:
+    """What some files answered: counts, the slowest, and where the memory of the process was highest."""
+
+    found: Counter[str] = field(default_factory=Counter)
+    seconds: tuple[float, int] = (0.0, -1)
+    megabytes: tuple[float, int] = (0.0, -1)
+
+    def add(self, other: Report) -> None:
+        """Take in what another process found."""
+        self.found += other.found
+        self.seconds = max(self.seconds, other.seconds)
+        self.megabytes = max(self.megabytes, other.megabytes)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.found.most_common())
+        return (
+            f"{self.found.total()} files: {counts}; "
+            f"slowest {self.seconds[0]:.2f} s (file {self.seconds[1]}), "
+            f"most memory {self.megabytes[0]:.0f} MB (file {self.megabytes[1]})"
+        )
+
+
+def run(first: int, count: int, folder: Path | None, keep: Path = KEPT, notes: Path | None = None) -> Report:
+    """Open files number `first` and following; `notes` gets a file that names the one being opened."""
+    all_seeds = seeds(folder)
+    report = Report()
+    note = notes / f"{first}" if notes is not None else None
+    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(first, first + count):
+            content = content_of(number, all_seeds)
+            if note is not None:
+                note.write_text(f"{number} {os.getpid()}")  # before: a process that dies names its file
+                faulthandler.dump_traceback_later(STUCK, exit=True)
+            answer, seconds = _opened(Path(place), content)
+            report.found[answer] += 1
+            report.seconds = max(report.seconds, (seconds, number))
+            report.megabytes = max(report.megabytes, (_megabytes(), number), key=lambda pair: pair[0])
+            if answer in BAD:
+                _keep(keep, number, answer, content)
+    if note is not None:
+        faulthandler.cancel_dump_traceback_later()
+        note.unlink()
+    return report
+
+
+def content_of(number: int, all_seeds: list[Seed]) -> bytes:
+    """Return the file of a number."""
+    chance = random.Random(number)
+    return mutated(chance.choice(all_seeds), chance)
+
+
+def _opened(place: Path, content: bytes) -> tuple[str, float]:
+    """Return what opening a file answered, and the seconds of computing that it took."""
     from napari_specimen_seg.core.errors import SpecimenError
     from napari_specimen_seg.models.importing import ImportOptions
     from napari_specimen_seg.models.legacy import import_checkpoint
 
-    all_seeds = seeds(folder)
-    found: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = Path(place, "m.pth")
-        for number in range(first, first + count):
-            chance = random.Random(number)
-            seed = chance.choice(all_seeds)
-            content = mutated(seed, chance)
-            path.write_bytes(content)
-            started = time.process_time()
+    path = place / "m.pth"
+    path.write_bytes(content)
+    started = time.process_time()
+    try:
+        import_checkpoint(path, ImportOptions())
+        answer = "imported"
+    except SpecimenError as error:
+        answer = type(error).__name__ if "\n" not in str(error) else "two lines"
+    except BaseException:
+        answer = "crash"
+        traceback.print_exc()
+    seconds = time.process_time() - started
+    if seconds > SECONDS:
+        answer = "slow"
+    if len(list(place.iterdir())) > 1:
+        answer = "file left"
+    return answer, seconds
+
+
+def _megabytes() -> float:
+    """Return the most memory that this process has had so far."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return 0.0
+    return next(int(line.split()[1]) for line in status.open() if line.startswith("VmHWM")) / 1024
+
+
+def _keep(folder: Path, number: int, answer: str, content: bytes) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{number}-{answer.replace(' ', '-')}.bin").write_bytes(content)
+
+
+BAD = ("crash", "slow", "two lines", "file left", "process died")
+
+
+# -- many processes --------------------------------------------------------------------------------
+
+
+def run_all(parts: list[tuple[int, int]], jobs: int, folder: Path | None) -> Report:
+    """Open all files in several processes; one that dies is named, and the rest go on."""
+    total = Report()
+    with tempfile.TemporaryDirectory() as place:
+        notes = Path(place)
+        while parts:
+            parts = _round(parts, jobs, folder, notes, total)
+    return total
+
+
+def _round(
+    parts: list[tuple[int, int]], jobs: int, folder: Path | None, notes: Path, total: Report
+) -> list[tuple[int, int]]:
+    """Go through the parts; return those that a dead process left undone."""
+    left = []
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare) as pool:
+        waiting = {
+            pool.submit(run, first, count, folder, KEPT, notes): (first, count) for first, count in parts
+        }
+        for job in as_completed(waiting):
             try:
-                import_checkpoint(path, ImportOptions())
-                answer = "imported"
-            except SpecimenError as error:
-                answer = type(error).__name__ if "\n" not in str(error) else "two lines"
-            except BaseException:
-                answer = "crash"
-                traceback.print_exc()
-            if time.process_time() - started > SECONDS:
-                answer = "slow"
-            if len(list(Path(place).iterdir())) > 1:
-                answer = "file left"
-            found[answer] += 1
-            if answer in BAD:
-                keep.mkdir(exist_ok=True)
-                (keep / f"{number}-{answer.replace(' ', '-')}.bin").write_bytes(content)
-    return found
+                total.add(job.result())
+                print(f"\r{total}", end="", file=sys.stderr, flush=True)
+            except BrokenExecutor:
+                left.append(waiting[job])
+    return [rest for part in sorted(left) for rest in _without_the_dead(part, folder, notes, total)]
 
 
-BAD = ("crash", "slow", "two lines", "file left")
+def _prepare() -> None:
+    faulthandler.enable()
+
+
+def _without_the_dead(
+    part: tuple[int, int], folder: Path | None, notes: Path, total: Report
+) -> list[tuple[int, int]]:
+    """Return what is left of a part; the file that its process died of is kept and not opened again.
+
+    When one process dies, the others are ended with it: their file is tried alone, in a process of its own.
+    """
+    first, count = part
+    note = notes / f"{first}"
+    if not note.is_file():
+        return [part]
+    number = int(note.read_text().split()[0])
+    note.unlink()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_prepare) as pool:
+        try:
+            pool.submit(run, number, 1, folder, KEPT, notes).result()
+            return [part]
+        except BrokenExecutor:
+            (notes / f"{number}").unlink(missing_ok=True)
+    print(f"\nthe process died of file {number}", file=sys.stderr)
+    _keep(KEPT, number, "process died", content_of(number, seeds(folder)))
+    total.found["process died"] += 1
+    rest = [(first, number - first), (number + 1, first + count - number - 1)]
+    return [(start, length) for start, length in rest if length]
 
 
 def main() -> int:
@@ -240,19 +361,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seeds", type=Path, help="folder with look-alikes (*.pickle.gz)")
     given = parser.parse_args()
-    step = 500
-    starts = range(given.first, given.first + given.count, step)
-    found: Counter[str] = Counter()
-    with ProcessPoolExecutor(given.jobs) as pool:
-        ends = given.first + given.count
-        jobs = [pool.submit(run, start, min(step, ends - start), given.seeds) for start in starts]
-        for done, job in enumerate(jobs, 1):
-            found += job.result()
-            print(
-                f"\r{min(done * step, given.count)} files: {dict(found)}", end="", file=sys.stderr, flush=True
-            )
-    print(f"\n{sum(found.values())} files: {dict(found)}")
-    return 1 if any(found[kind] for kind in BAD) else 0
+    end = given.first + given.count
+    parts = [(start, min(STEP, end - start)) for start in range(given.first, end, STEP)]
+    total = run_all(parts, given.jobs, given.seeds)
+    print(f"\n{total}")
+    return 1 if any(total.found[kind] for kind in BAD) else 0
 
 
 if __name__ == "__main__":
