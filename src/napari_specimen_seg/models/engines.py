@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.loading import loading
 from .backends import Backend
 from .card import ModelCard
 from .devices import Engine, choose_engine
@@ -68,9 +69,10 @@ def open_backend(
         return OnnxBackend(load_onnx(folder, card), card, engine)
     if engine.backend == "openvino" and (folder is not None or card.openvino is None):
         return _open_openvino(card, engine, folder, network)
-    from .torch_run import TorchBackend
+    with loading():
+        from .torch_run import TorchBackend
 
-    return TorchBackend(network(), card, engine)
+        return TorchBackend(network(), card, engine)
 
 
 def _open_openvino(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ModelError
+from ..core.loading import loading
 from . import kept
 from .bundle import read_checked
 from .card import ModelCard
@@ -55,7 +56,8 @@ def kept_or_converted(card: ModelCard, folder: Path | None, network: Callable[[]
     model = _opened(kept.fetch(key))
     if model is not None:
         return model
-    fresh = converted(network(), card)
+    with loading():
+        fresh = converted(network(), card)
     parts = _stored(fresh)
     kept.keep(key, parts)
     # Also the first time from the stored form, so that all runs compute with the same one.
