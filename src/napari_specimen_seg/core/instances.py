@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from .classes import ClassMap
 from .errors import SpecimenWarning
 from .image import Array, SpecimenLabels
-from .regions import Regions, components, require_ids
+from .regions import components, connected, regions_of, require_ids
+from .runs import areas
 
 NECK = 0.9
 """Two bulges of one part are two objects if the neck between them is narrower than this share of the
@@ -95,11 +96,11 @@ def _warn_of_strangers(name: str, object_class: NDArray[Any], class_map: ClassMa
 
 def _separate_plane(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     parts, owner = components(labels)
-    regions = Regions(parts, owner.size - 1)
+    boxes = regions_of(labels, parts=True, hulls=False).box
     out = np.zeros(labels.shape, np.int64)
     classes = [np.zeros(1, owner.dtype)]
     count = 0
-    for number, (top, left, bottom, right) in enumerate(regions.box.tolist(), start=1):
+    for number, (top, left, bottom, right) in enumerate(boxes.tolist(), start=1):
         window = (slice(top, bottom), slice(left, right))
         mask = parts[window] == number
         objects, found = _cut(mask)
@@ -162,11 +163,11 @@ def find_specimens(labels: NDArray[Any]) -> tuple[NDArray[Any], int]:
         (Y, X): 0 for background, 1 to n in reading order of their first pixels.
     count : int
     """
-    parts, owner = components((labels != 0).view(np.uint8))
-    regions = Regions(parts, owner.size - 1)
-    if not regions.count:
+    parts, count = connected((labels != 0).view(np.uint8))
+    if not count:
         return parts, 0
-    whole = regions.area >= SPECK_SHARE * regions.area.max()
+    area = areas(parts, count)[1:]
+    whole = area >= SPECK_SHARE * area.max()
     number = np.concatenate([[0], np.where(whole, np.cumsum(whole), 0)])
     numbers = number[parts]
     if not whole.all():

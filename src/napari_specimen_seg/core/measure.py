@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .blocks import inner
 from .classes import ClassMap
 from .errors import MeasureError
 from .image import UNITS_IN_MM, Array, PixelSize, SpecimenImage, SpecimenLabels, unit_name
 from .measurements import IN_PIXELS, MEASUREMENTS, ClassSums, Measurement, Per, Scale, column_titles
-from .regions import PartCounter, Regions, bands, merged, require_ids, tally
+from .regions import Regions, checked_blocks, components, merged, regions_of, require_ids, tally
+from .runs import area_by_class
+from .seams import Seams
 from .subjects import Subject, subject_of
+from .sums import light_by_label
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -165,33 +169,32 @@ class _ClassTable:
         parts = np.array([self.parts.get(i, 0) for i in ids], np.int64)
         return ClassSums(area, parts, self.pixels - self.area.get(0, 0), self.pixels)
 
-    def means(self, ids: list[int]) -> NDArray[np.float64] | None:
+    def means(self, ids: list[int], channels: int) -> NDArray[np.float64] | None:
         if self.sums is None:
             return None
-        channels = next(iter(self.sums.values())).size
         empty = np.full(channels, math.nan)
         means = [self.sums[i] / self.area[i] if i in self.sums else empty for i in ids]
         return np.array(means).reshape(len(ids), channels)
 
 
 def _count_classes(subject: Subject, plane: Array, picture: Array | None) -> _ClassTable:
-    """Count areas and parts of one plane in one pass over its bands."""
-    parts = PartCounter()
+    """Count areas and parts of one plane, and add up its picture, block by block."""
+    seams = Seams(plane.shape[1])
+    owners: list[NDArray[Any]] = []
     areas: list[tuple[NDArray[Any], NDArray[Any]]] = []
-    sums: list[tuple[NDArray[Any], NDArray[Any]]] = []
-    for start, band in bands(plane):
-        classes = subject.classes_of(require_ids(band, subject.name))
-        parts.add(classes)
+    light: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    for block in checked_blocks(plane, picture, subject.name):
+        classes = subject.classes_of(np.ascontiguousarray(inner(block.window)))
+        parts, owner = components(classes)
+        seams.add(classes, parts, owner.size - 1, block.left)
+        owners.append(owner[1:].astype(np.int64))
         areas.append(tally(classes))
-        if picture is not None:
-            sums.append(_channel_sums(classes, np.asarray(picture[start : start + band.shape[0]])))
-    totals = merged(sums) if picture is not None else None
-    return _ClassTable(merged(areas), parts.by_value(), totals, int(plane.shape[0] * plane.shape[1]))
-
-
-def _channel_sums(classes: NDArray[Any], picture: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    found = [tally(classes, picture[..., channel]) for channel in range(picture.shape[-1])]
-    return found[0][0], np.stack([sums for _, sums in found], axis=1)
+        if block.picture is not None:
+            light.append(light_by_label(classes, block.picture))
+    first = np.unique(seams.groups(), return_index=True)[1]
+    parts_of = merged([tally(np.concatenate(owners)[first])])
+    pixels = int(plane.shape[0] * plane.shape[1])
+    return _ClassTable(merged(areas), parts_of, merged(light) if picture is not None else None, pixels)
 
 
 def _per_class(subject: Subject, scaled: _Scaled) -> list[Columns]:
@@ -206,7 +209,7 @@ def _per_class(subject: Subject, scaled: _Scaled) -> list[Columns]:
                 "index": np.array(ids, np.int64),
                 "class_name": [class_map.name_of(i) for i in ids],
                 **scaled.columns(table.rows(ids)),
-                **subject.means(table.means(ids)),
+                **subject.means(table.means(ids, len(subject.channels))),
             }
         )
     return rows
@@ -217,9 +220,9 @@ def _per_object(subject: Subject, scaled: _Scaled) -> list[Columns]:
     rows = []
     found: set[int] = set()
     for plane, picture in subject.planes():
-        regions, numbers, classes = subject.regions(plane)
+        regions, numbers, classes = subject.regions(plane, picture)
         found |= set() if unnamed else set(classes.tolist())
-        means = None if picture is None else regions.mean(picture)
+        means = None if picture is None else regions.mean
         rows.append(
             {
                 "index": numbers.astype(np.int64),
@@ -243,15 +246,17 @@ def _per_specimen(subject: Subject, scaled: _Scaled) -> list[Columns]:
     rows = []
     for plane, picture in subject.planes():
         whole = require_ids(np.asarray(plane), subject.name)
-        regions = Regions(*find_specimens(whole))
-        classes = subject.classes_of(whole) if what else whole
-        areas = [scaled.areas(name, regions.area_where(classes == i)) for i, name in what.items()]
+        numbers, count = find_specimens(whole)
+        regions = regions_of(numbers, picture, name=subject.name, parts=False)
+        shares = area_by_class(numbers, subject.classes_of(whole), count) if what else {}
+        absent = np.zeros(count, np.int64)
+        areas = [scaled.areas(name, shares.get(i, absent)) for i, name in what.items()]
         rows.append(
             {
-                "index": np.arange(1, regions.count + 1),
-                "class_name": ["specimen"] * regions.count,
+                "index": np.arange(1, count + 1),
+                "class_name": ["specimen"] * count,
                 **scaled.columns(regions),
-                **subject.means(None if picture is None else regions.mean(picture)),
+                **subject.means(None if picture is None else regions.mean),
                 **{name: column for area in areas for name, column in area.items()},
             }
         )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .classes import MAX_ID, ClassMap
 from .errors import MeasureError, SpecimenWarning
 from .image import COLORS, Array, SpecimenImage, SpecimenLabels
-from .regions import Regions, bands, components, consecutive, require_ids, tally
+from .regions import Regions, bands, regions_of, require_ids, tally
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,12 @@ class Subject:
             )
         return self.class_map
 
-    def regions(self, plane: Array) -> tuple[Regions, NDArray[Any], NDArray[Any]]:
+    def regions(self, plane: Array, picture: Array | None) -> tuple[Regions, NDArray[Any], NDArray[Any]]:
         """Return the objects of one plane, their numbers and their class ids."""
-        whole = require_ids(np.asarray(plane), self.name)
+        regions = regions_of(plane, picture, name=self.name, parts=not self.number_objects)
         if self.number_objects:
-            numbers, ids = consecutive(whole)
-            return Regions(numbers, ids.size), ids, self.classes_of(ids)
-        parts, owner = components(whole)
-        return Regions(parts, owner.size - 1), np.arange(1, owner.size), owner[1:].astype(np.int64)
+            return regions, regions.value, self.classes_of(regions.value)
+        return regions, np.arange(1, regions.count + 1), regions.value
 
 
 def subject_of(
