@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QValidator
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QLineEdit, QWidget
+
+LEAST = 44
+"""Width in pixels that a box may shrink to."""
 
 
 class NumberBox(QDoubleSpinBox):
@@ -53,8 +56,18 @@ class _WheelGuard(QObject):
 def guard_wheel(widget: QWidget) -> None:
     """Protect a widget, and those in it, from being changed by scrolling."""
     guard = _WheelGuard(widget)
-    inside = [*widget.findChildren(QAbstractSpinBox), *widget.findChildren(QComboBox), widget]
-    for each in inside:
-        if isinstance(each, (QAbstractSpinBox, QComboBox)):
-            each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            each.installEventFilter(guard)
+    for each in _inside(widget, QAbstractSpinBox, QComboBox):
+        each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        each.installEventFilter(guard)
+
+
+def let_shrink(widget: QWidget) -> None:
+    """Let boxes be narrower than the longest thing that they could hold, so that a dock stays narrow."""
+    for each in _inside(widget, QAbstractSpinBox, QComboBox, QLineEdit):
+        if not isinstance(each.parentWidget(), (QAbstractSpinBox, QComboBox)):  # no part of another
+            each.setMinimumWidth(max(LEAST, each.minimumWidth()))
+
+
+def _inside(widget: QWidget, *kinds: type[QWidget]) -> list[QWidget]:
+    found = [each for kind in kinds for each in widget.findChildren(kind)]
+    return [*found, widget] if isinstance(widget, kinds) else found

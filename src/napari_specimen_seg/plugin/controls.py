@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
@@ -29,6 +30,20 @@ from .dock import button, row, slim
 from .forms import Control, SettingsForm, plain_type
 
 FROM_MASKS, FROM_FILE = "from the masks", "file…"
+
+NARROW = "QAbstractSpinBox { min-width: 36px; padding: 1px 4px; }"
+"""Napari's boxes leave room for buttons, which these have not."""
+
+KINDS = {
+    "dtype": "as stored",
+    "percentile": "by percentiles",
+    "moments": "by mean and deviation",
+    "range": "a given range",
+    "tiles": "tiles at its own scale",
+    "resize": "stretched",
+    "pad": "padded to a square",
+}
+"""What kinds of ranges and sizes are called."""
 
 
 def composite(field: FieldInfo, title: str) -> Control | None:
@@ -70,9 +85,12 @@ def _several(names: Iterable[str]) -> Control:
     """Any of some names: a box for each."""
     holder, told = QWidget(), _Told()
     boxes = {name: QCheckBox(name) for name in names}
-    holder.setLayout(row(*boxes.values(), stretch=len(boxes)))
+    lines = QVBoxLayout(holder)
+    lines.setContentsMargins(0, 0, 0, 0)
+    lines.setSpacing(2)
     told.setParent(holder)
     for box in boxes.values():
+        lines.addWidget(box)
         box.toggled.connect(lambda *_: told.changed.emit())
 
     def put(value: Iterable[str]) -> None:
@@ -88,7 +106,8 @@ def _pair(field: FieldInfo, kind: Any) -> Control:
     told.setParent(holder)
     numbers = [QSpinBox() if kind is int else NumberBox() for _ in range(2)]
     for number in numbers:
-        number.setRange(1 if kind is int else 0, 1_000_000)
+        number.setRange(1 if kind is int else 0, 100_000)
+        number.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         number.valueChanged.connect(lambda *_: told.changed.emit())
         number.setEnabled(False)
     extra = field.json_schema_extra
@@ -103,6 +122,7 @@ def _pair(field: FieldInfo, kind: Any) -> Control:
 
     on.toggled.connect(turn)
     holder.setLayout(row(on, *numbers, stretch=1))
+    holder.setStyleSheet(NARROW)
 
     def put(value: Any) -> None:
         on.setChecked(value is not None)
@@ -118,12 +138,13 @@ def _weights(names: Iterable[str]) -> Control:
     """Names that are added up with weights: a box and a number for each."""
     holder, told, grid = QWidget(), _Told(), QGridLayout()
     told.setParent(holder)
-    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setContentsMargins(12, 0, 0, 0)
     grid.setVerticalSpacing(2)
     parts: dict[str, tuple[QCheckBox, QDoubleSpinBox]] = {}
     for line, name in enumerate(names):
         box, number = QCheckBox(name.replace("_", " ")), NumberBox()
         number.setRange(0.01, 1000)
+        number.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         number.setSingleStep(0.1)
         number.setValue(1)
         number.setEnabled(False)
@@ -133,8 +154,11 @@ def _weights(names: Iterable[str]) -> Control:
         number.valueChanged.connect(lambda *_: told.changed.emit())
         grid.addWidget(box, line, 0)
         grid.addWidget(number, line, 1)
+        grid.setColumnStretch(1, 1)
         parts[name] = box, number
     holder.setLayout(grid)
+    holder.setProperty("wide", True)
+    holder.setStyleSheet(NARROW)
 
     def put(value: dict[str, float]) -> None:
         for name, (box, number) in parts.items():
@@ -257,7 +281,7 @@ class _UnionBox(QWidget):
         box.setSpacing(2)
         box.addWidget(self.combo)
         for name, kind in kinds.items():
-            self.combo.addItem(name)
+            self.combo.addItem(KINDS.get(name, name), name)
             self.combo.setItemData(self.combo.count() - 1, (kind.__doc__ or "").splitlines()[0], 3)
             form = SettingsForm(kind)
             form.show_fields([field for field in kind.model_fields if field != "kind"])
@@ -265,17 +289,18 @@ class _UnionBox(QWidget):
             form.setVisible(False)
             self.forms[name] = form
             box.addWidget(form)
-        self.combo.currentTextChanged.connect(self._on_kind)
-        self._on_kind(self.combo.currentText())
+        self.combo.currentIndexChanged.connect(lambda _: self._on_kind())
+        self._on_kind()
 
-    def _on_kind(self, chosen: str) -> None:
+    def _on_kind(self) -> None:
+        chosen = self.combo.currentData()
         for name, form in self.forms.items():
             form.setVisible(name == chosen and bool(form.controls))
         self.changed.emit()
 
     def content(self) -> dict[str, Any]:
         """Return kind and values."""
-        chosen = self.combo.currentText()
+        chosen = self.combo.currentData()
         return {"kind": chosen, **self.forms[chosen].values()}
 
     def put(self, value: BaseModel) -> None:
@@ -283,7 +308,7 @@ class _UnionBox(QWidget):
         values = dict(value)
         with QSignalBlocker(self):
             self.forms[values["kind"]].set_values(values)
-            self.combo.setCurrentText(values["kind"])
+            self.combo.setCurrentIndex(self.combo.findData(values["kind"]))
         self.changed.emit()
 
 

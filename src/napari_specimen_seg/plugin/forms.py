@@ -26,10 +26,11 @@ from qtpy.QtWidgets import (
 )
 
 from ..core.errors import SpecimenError
-from .boxes import NumberBox, guard_wheel
+from .boxes import NumberBox, guard_wheel, let_shrink
 
 _RULES = ("ge", "gt", "le", "lt")
 _FAR = 1e9
+LABEL_WIDTH = 112
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,7 @@ class SettingsForm(QWidget):
         self._model = model
         self._resettable = resettable
         self._marks: dict[str, tuple[QWidget, QToolButton]] = {}
+        self._labels: dict[str, QLabel] = {}
         self._controls: dict[str, Control] = {}
         self._rows = QFormLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
@@ -231,7 +233,7 @@ class SettingsForm(QWidget):
         while self._rows.rowCount():
             self._rows.removeRow(0)
         self._controls = {}
-        self._marks = {}
+        self._marks, self._labels = {}, {}
         for name in names:
             self._add(name, (choices or {}).get(name), (unset or {}).get(name, ""))
         self.set_values({**self.defaults(), **{k: v for k, v in kept.items() if k in self._controls}})
@@ -244,6 +246,7 @@ class SettingsForm(QWidget):
         control.widget.setAccessibleName(title)
         control.changed.connect(lambda *_: self.changed.emit())
         guard_wheel(control.widget)
+        let_shrink(control.widget)
         shown = self._with_reset(name, control) if self._resettable else control.widget
         if isinstance(control.widget, QCheckBox):
             control.widget.setText(title)
@@ -251,7 +254,15 @@ class SettingsForm(QWidget):
         else:
             label = QLabel(title)
             label.setToolTip(help_text)
-            self._rows.addRow(label, shown)
+            if self._resettable:
+                label.setMinimumWidth(LABEL_WIDTH)  # several forms stand under each other
+                label.setWordWrap(True)
+            if control.widget.property("wide"):
+                self._rows.addRow(label)
+                self._rows.addRow(shown)
+                self._labels[name] = label
+            else:
+                self._rows.addRow(label, shown)
         self._controls[name] = control
 
     def _with_reset(self, name: str, control: Control) -> QWidget:
@@ -259,6 +270,7 @@ class SettingsForm(QWidget):
         holder, undo = QWidget(), QToolButton()
         undo.setText("↺")
         undo.setAutoRaise(True)
+        undo.setFixedWidth(20)
         undo.setVisible(False)
         line = QHBoxLayout(holder)
         line.setContentsMargins(0, 0, 0, 0)
@@ -283,7 +295,7 @@ class SettingsForm(QWidget):
         """
         changed = [name for name in self._controls if name in base and self._differs(name, base[name])]
         for name, (widget, undo) in self._marks.items():
-            label = self._rows.labelForField(widget.parentWidget()) or widget
+            label = self._labels.get(name) or self._rows.labelForField(widget.parentWidget()) or widget
             font = label.font()
             font.setBold(name in changed)
             label.setFont(font)

@@ -86,7 +86,7 @@ class Section(QWidget):
         self.forms: dict[str, SettingsForm] = {}
         content = QWidget()
         inner = QVBoxLayout(content)
-        inner.setContentsMargins(12, 0, 0, 4)
+        inner.setContentsMargins(10, 0, 0, 4)
         for group, names in fields_of(title).items():
             form = SettingsForm(group_model(group), resettable=True)
             form.show_fields(names, choices=CHOICES, unset=UNSET)
@@ -136,7 +136,7 @@ class TrainSettings(QWidget):
         self.reset_all = button("Reset", self.reset, "Back to the recipe's own settings")
         content = QWidget()
         inner = QVBoxLayout(content)
-        inner.setContentsMargins(8, 0, 0, 0)
+        inner.setContentsMargins(6, 0, 0, 0)
         inner.setSpacing(0)
         for title, section in self.sections.items():
             section.changed.connect(self._on_change)
