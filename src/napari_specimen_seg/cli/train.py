@@ -22,6 +22,7 @@ Examples:
   specimen-seg train --images photos --labels masks -o my-model --recipe herbarium --epochs 5
   specimen-seg train --images photos --labels masks -o better --from beetle-parts
   specimen-seg train -o my-model --config train.toml --resume
+  specimen-seg train --images photos --labels strokes -o better --from nuclei --instant 10 --ignore-id 0
 
 Ctrl-C stops and keeps the best model so far; --resume goes on later.
 """
@@ -42,6 +43,7 @@ _SETTINGS = (
     ("--strategy", "run", "strategy", str, "Lightning's strategy, such as ddp."),
     ("--kind", "data", "kind", str, "Kind of masks: auto, classes, binary, colors, instances."),
     ("--ignore-id", "data", "ignore_id", int, "Label value that means 'not labelled'."),
+    ("--background-id", "data", "background_id", int, "Label value of strokes on the background."),
     ("--split", "data", "split", str, "random, column or group."),
     ("--metadata", "data", "metadata", Path, "CSV with a row per picture, for --split."),
     ("--column", "data", "column", str, "Column that says 1 for pictures kept for validation."),
@@ -81,24 +83,42 @@ def settings_options(command: Any) -> Any:
     default="text",
     help="json: one event a line on stdout.",
 )
-def command(output: Path, resume: bool, progress: str, **given: Any) -> int:
+@click.option(
+    "--instant",
+    type=click.FloatRange(0.5, 3600),
+    metavar="SECONDS",
+    help="Learn for so many seconds from strokes on a few pictures; the encoder of --from stays as it is.",
+)
+def command(output: Path, resume: bool, progress: str, instant: float | None, **given: Any) -> int:
     """Train a model on labelled pictures.
 
     Leaves a model folder that needs nothing else to predict: use it with "predict -m MODEL_DIR".
     """
+    from ..training.buffers import keep_large_buffers
     from ..training.checkpoints import SETTINGS
     from ..training.config import TrainConfig
-    from ..training.run import run_training
 
     if resume and given["config"] is None and (output / SETTINGS).is_file():
         given["config"] = output / SETTINGS
     config = config_of(TrainConfig(), given)
-    _keep_large_buffers()
+    keep_large_buffers()
     stop = threading.Event()
     show = _Show(json=progress == "json")
     with _signals_stop(stop):
+        if instant is not None:
+            return _instant(config, output, instant, show, stop)
+        from ..training.run import run_training
+
         card = run_training(config, output, show, resume=resume, stop=stop, hurry=HURRY_SECONDS)
     return 0 if card is not None else 1
+
+
+def _instant(config: TrainConfig, output: Path, seconds: float, show: _Show, stop: threading.Event) -> int:
+    """Learn for seconds; nothing is left if it is stopped."""
+    from ..training.instant_run import run_instant
+
+    run_instant(config, output, seconds, show, stop.is_set)
+    return 0
 
 
 def config_of(config: TrainConfig, given: dict[str, Any]) -> TrainConfig:
@@ -196,20 +216,3 @@ def _signals_stop(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _keep_large_buffers() -> None:
-    """Keep glibc from giving large buffers back after every step, which costs a third of the time.
-
-    Only here: this process does nothing but train.
-    """
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-4, 0)  # M_MMAP_MAX
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-    except (OSError, AttributeError):
-        return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import platform
 import time
 import warnings
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from .config import TrainConfig
 from .events import EpochEnded, Stepped
+from .precision import cpu_has_bf16
 from .task import SegmentationTask, dice_of, iou_of, mean_iou
 
 if TYPE_CHECKING:
@@ -177,17 +177,6 @@ def precision_of(config: TrainConfig) -> Any:
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     on_cpu = config.run.device == "cpu" or _accelerator() == "cpu"
     return "bf16-mixed" if on_cpu and cpu_has_bf16() else "32-true"
-
-
-def cpu_has_bf16() -> bool:
-    """Tell whether the processor computes in bf16 itself; without that it is several times slower."""
-    if platform.system() != "Linux":
-        return False
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _accelerator() -> str:

@@ -11,6 +11,7 @@ et al. 2017 (arXiv:1706.05721). Focal: Lin et al. 2017 (arXiv:1708.02002). Lová
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -126,6 +127,37 @@ class SumOfLosses(torch.nn.Module):
             LovaszLoss("binary", ignore_index=255)(logits[:, c], truth[:, c]) for c in range(logits.shape[1])
         ]
         return torch.stack(parts).mean()
+
+
+def drift(now: Tensor, before: Tensor, target: Tensor, head: Any) -> Tensor:
+    """Return how far an answer moved where nobody labelled: the Kullback-Leibler divergence from before.
+
+    Parameters
+    ----------
+    now, before : torch.Tensor
+        (N, C, Y, X) logits. Where `before` was unsure, it counts less: by its entropy, as a part of the
+        largest possible.
+    target : torch.Tensor
+        (N, Y, X); only where it is `IGNORE` the answer is held.
+    head : {"softmax", "sigmoid", "binary"}
+
+    Returns
+    -------
+    torch.Tensor
+        Scalar, mean over the pixels that nobody labelled.
+    """
+    rest = target == IGNORE
+    if head == "softmax":
+        old = before.log_softmax(1)
+        entropy = -(old.exp() * old).sum(1)
+        apart = -(old.exp() * now.log_softmax(1)).sum(1) - entropy
+        held = apart * (1 - entropy / math.log(before.shape[1]))
+    else:
+        chance, measure = before.sigmoid(), functional.binary_cross_entropy_with_logits
+        entropy = measure(before, chance, reduction="none")
+        apart = measure(now, chance, reduction="none") - entropy
+        held = (apart * (1 - entropy / math.log(2))).sum(1)
+    return (held * rest).sum() / rest.sum().clamp(min=1)
 
 
 def balanced_weights(pixels: Tensor) -> Tensor:

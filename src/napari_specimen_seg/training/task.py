@@ -14,11 +14,10 @@ from torch import Tensor
 
 from ..core.image import SpecimenImage
 from ..models.card import ModelCard
-from ..models.devices import Engine
-from ..models.predictor import Predictor
 from ..models.settings import PredictSettings
 from .config import LearnSettings, TrainConfig
 from .dataset import Samples, _mix, epoch_order
+from .live_predictor import LivePredictor
 from .losses import IGNORE, SumOfLosses
 from .schedule import Phase, factor, group_rates, phase_at, phases_of
 
@@ -54,19 +53,6 @@ class Batches:
     def __len__(self) -> int:
         """Return the number of batches."""
         return len(self.batches)
-
-
-class LivePredictor(Predictor):
-    """The one predict, on a network that is still learning."""
-
-    def __init__(self, card: ModelCard, network: torch.nn.Module, device: torch.device) -> None:
-        super().__init__(card, network)
-        self._live = network
-        self._device = device
-
-    def _forward(self, engine: Engine) -> Any:
-        del engine
-        return lambda batch: self._live(batch.to(self._device)).float()
 
 
 class SegmentationTask(pl.LightningModule):

@@ -1,0 +1,26 @@
+"""Memory that is kept between steps instead of being given back and asked for again."""
+
+from __future__ import annotations
+
+import sys
+
+M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
+"""Parameters of glibc's mallopt(3)."""
+
+
+def keep_large_buffers() -> None:
+    """Keep glibc from giving large buffers back after every step, which costs a third of the time.
+
+    For processes that do nothing but learn: the setting holds for the whole process, and cannot be taken
+    back. Does nothing where there is no glibc.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    except (OSError, AttributeError):
+        return

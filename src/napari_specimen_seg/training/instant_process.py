@@ -1,0 +1,193 @@
+"""Instant learning in a process of its own, so that a window stays smooth and can end the work at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.classes import ClassMap
+from ..core.errors import CancelledError, DeviceError
+from ..core.image import Prediction, SpecimenImage
+from ..core.progress import Progress, Report, silent
+from ..models.card import ModelCard
+from .lesson import Lesson
+
+POLL_SECONDS = 0.05
+STOP_SECONDS = 2.0
+"""How long the process may take to stop a round before it is ended."""
+
+NICENESS = 5
+"""So that windows come first."""
+
+
+class InstantProcess:
+    """An `InstantSession` in a process of its own; its methods wait for the answer.
+
+    To be called from a worker thread, one call at a time: `report` is called in that thread, about twenty
+    times a second, and stops the call by raising. torch is not imported in this process.
+
+    Parameters
+    ----------
+    model : str or Path
+        Name or folder of the model to begin with. It is read while the caller goes on.
+    seed : int
+    rate : float, optional
+        Highest learning rate, instead of the usual one.
+    """
+
+    def __init__(self, model: str | Path, *, seed: int = 0, rate: float | None = None) -> None:
+        options = {"seed": seed} if rate is None else {"seed": seed, "rate": rate}
+        context = multiprocessing.get_context("spawn")
+        self._pipe, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there, str(model), options), daemon=True)
+        self._process.start()
+        there.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process can be asked."""
+        return bool(self._process.is_alive())
+
+    def learn(
+        self,
+        lessons: Sequence[Lesson],
+        *,
+        seconds: float | None = None,
+        steps: int | None = None,
+        class_map: ClassMap | None = None,
+        report: Report = silent,
+    ) -> list[Prediction]:
+        """Learn from strokes; see `InstantSession.learn`.
+
+        Raises
+        ------
+        SpecimenError
+            As there, or if the process died.
+        """
+        sent = [Lesson(_in_memory(item.image), item.labels, item.known) for item in lessons]
+        more = {} if seconds is None else {"seconds": seconds}
+        answer: list[Prediction] = self._ask("learn", report, sent, steps=steps, class_map=class_map, **more)
+        return answer
+
+    def predict(self, image: SpecimenImage, report: Report = silent) -> Prediction:
+        """Segment a picture; see `InstantSession.predict`."""
+        answer: Prediction = self._ask("predict", report, _in_memory(image))
+        return answer
+
+    def undo(self, report: Report = silent) -> bool:
+        """Forget the last round; tells whether there was one."""
+        return bool(self._ask("undo", report))
+
+    def card(self, report: Report = silent) -> ModelCard:
+        """Return the model's card as it is now; waits until the model is read."""
+        answer: ModelCard = self._ask("card", report)
+        return answer
+
+    def save(self, folder: Path, *, overwrite: bool = False, report: Report = silent) -> ModelCard:
+        """Write the model as a folder; see `InstantSession.save`."""
+        answer: ModelCard = self._ask("save", report, folder, overwrite=overwrite)
+        return answer
+
+    def close(self) -> None:
+        """End the process; what was not saved is gone."""
+        self._pipe.close()
+        self._process.kill()
+        self._process.join()
+
+    def _ask(self, name: str, report: Report, *args: Any, **kwargs: Any) -> Any:
+        try:
+            self._pipe.send((name, args, kwargs))
+            kind, value = self._wait(report)
+        except (EOFError, OSError) as error:
+            self._process.join(1)
+            raise DeviceError(
+                "the process that learns has ended, probably because the memory was full",
+                advice="Close other programs or open smaller pictures, and begin anew.",
+            ) from error
+        if kind == "failed":
+            raise value
+        return value
+
+    def _wait(self, report: Report) -> tuple[str, Any]:
+        """Hand on reports until the answer comes; end the call, or the process, if `report` raises."""
+        last = Progress("loading model", 0, 1)
+        try:
+            while True:
+                report(last)
+                if self._pipe.poll(POLL_SECONDS):
+                    kind, value = self._pipe.recv()
+                    if kind != "progress":
+                        return kind, value
+                    last = value
+        except BaseException:
+            self._call_off()
+            raise
+
+    def _call_off(self) -> None:
+        """Stop the work that goes on; a process that does not listen is ended."""
+        with suppress(EOFError, OSError):
+            self._pipe.send(None)
+            while self._pipe.poll(STOP_SECONDS):
+                if self._pipe.recv()[0] != "progress":
+                    return
+        self.close()
+
+
+def _in_memory(image: SpecimenImage) -> SpecimenImage:
+    return image.replace(data=np.asarray(image.data))
+
+
+def _serve(pipe: Connection, model: str, options: dict[str, Any]) -> None:
+    """Be the process: answer until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the window
+    if hasattr(os, "nice"):
+        with suppress(OSError):
+            os.nice(NICENESS)
+    from .buffers import keep_large_buffers
+
+    keep_large_buffers()
+    session: Any = None
+    with suppress(EOFError, OSError):
+        while True:
+            request = pipe.recv()
+            if request is None:  # called off when the answer was on its way already
+                continue
+            try:
+                if session is None:
+                    from .instant import InstantSession
+
+                    session = InstantSession(model, **options)
+                answer = "done", _answer(session, request, _Told(pipe))
+            except Exception as error:
+                answer = "failed", error
+            pipe.send(answer)
+
+
+def _answer(session: Any, request: tuple[str, tuple[Any, ...], dict[str, Any]], report: Report) -> Any:
+    name, args, kwargs = request
+    if name == "card":
+        return session.card
+    if name in ("learn", "predict"):
+        kwargs["report"] = report
+    return getattr(session, name)(*args, **kwargs)
+
+
+class _Told:
+    """A report to the other end of the pipe, which stops the work when it is called off there."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def __call__(self, progress: Progress) -> None:
+        if self._pipe.poll():
+            self._pipe.recv()  # None, or EOFError if the other end is closed
+            raise CancelledError
+        self._pipe.send(("progress", progress))
