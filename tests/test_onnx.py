@@ -96,14 +96,48 @@ NETWORKS = {
 }
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_pixels_get_the_class_that_the_network_gives_them(name, tmp_path):
+def test_pixels_get_the_class_that_the_network_gives_them(name, backend, tmp_path):
+    if backend == "openvino":
+        pytest.importorskip("openvino")
     picture, leaf = scene()
     done = imported(NETWORKS[name], tmp_path)
-    answer = load_model(tmp_path / "model").predict(picture)
+    settings = PredictSettings(backend="openvino" if backend == "openvino" else "auto")
+    answer = load_model(tmp_path / "model").predict(picture, settings)
     assert (answer.labels == leaf).all()
-    assert answer.provenance["engine"] == {"device": "cpu", "backend": "onnxruntime", "precision": "fp32"}
+    assert answer.provenance["engine"] == {"device": "cpu", "backend": backend, "precision": "fp32"}
     assert done.card.sha256 == answer.provenance["model"]["sha256"]
+
+
+def test_openvino_answers_as_onnxruntime_does(tmp_path):
+    pytest.importorskip("openvino")
+    imported(softmax(), tmp_path)
+    picture, _ = scene()
+    settings = [PredictSettings(backend=name, confidence=True) for name in ("auto", "openvino")]
+    one, other = (load_model(tmp_path / "model").predict(picture, each).confidence for each in settings)
+    assert np.abs(np.asarray(one) - np.asarray(other)).max() < 1e-5
+
+
+def test_openvino_takes_one_of_several_answers(tmp_path):
+    pytest.importorskip("openvino")
+    both = [
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2, "h", "w"]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 2, "h", "w"]),
+    ]
+    imported(softmax(outputs=both), tmp_path, SAID.model_copy(update={"part": "scores"}))
+    picture, leaf = scene()
+    answer = load_model(tmp_path / "model").predict(picture, PredictSettings(backend="openvino"))
+    assert (answer.labels == leaf).all()
+
+
+@pytest.mark.parametrize("backend", ["auto", "openvino"])
+def test_files_are_checked_again_whatever_computes_them(backend, tmp_path):
+    pytest.importorskip("openvino")
+    imported(softmax(), tmp_path)
+    (tmp_path / "model" / "model.onnx").write_bytes(loop().SerializeToString())
+    with pytest.raises(ModelError, match="altered"):
+        load_model(tmp_path / "model").predict(scene()[0], PredictSettings(backend=backend))
 
 
 def test_whole_pictures_as_bytes(tmp_path):

@@ -67,6 +67,11 @@ def open_backend(
         from .onnx_run import OnnxBackend, load_onnx
 
         return OnnxBackend(load_onnx(folder, card), card, engine)
+    if engine.backend == "openvino" and card.onnx is not None and folder is not None:
+        from .onnx_openvino import OnnxByOpenVino, OnnxOpenVinoBackend
+        from .onnx_run import load_onnx
+
+        return OnnxOpenVinoBackend(load_onnx(folder, card, OnnxByOpenVino), card, engine)
     if engine.backend == "openvino" and (folder is not None or card.openvino is None):
         return _open_openvino(card, engine, folder, network)
     with loading():

@@ -70,15 +70,16 @@ class OnnxNet:
         count = len(values)
         if count < size:
             values = np.concatenate([values, np.repeat(values[-1:], size - count, axis=0)])
+        return self._scores(np.asarray(self._answer(_as_asked(values, self.onnx)))[:count])
+
+    def _answer(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return what the file answers to values in its own order and number type."""
+        session = self._session()
         try:
-            answer = self._session().run([self.onnx.output], {self.onnx.input: _as_asked(values, self.onnx)})[
-                0
-            ]
-        except ModelError:
-            raise
+            answer: NDArray[Any] = session.run([self.onnx.output], {self.onnx.input: values})[0]
         except Exception as error:  # onnxruntime's errors have no common base
             raise RuntimeError(reason(error)) from error
-        return self._scores(np.asarray(answer)[:count])
+        return answer
 
     def _scores(self, answer: NDArray[Any]) -> NDArray[np.float32]:
         """Return an answer as (N, classes, Y, X) float32."""
@@ -109,7 +110,7 @@ class OnnxNet:
         return self._sessions[self.device]
 
 
-def load_onnx(folder: Path, card: ModelCard) -> OnnxNet:
+def load_onnx(folder: Path, card: ModelCard, kind: type[OnnxNet] = OnnxNet) -> OnnxNet:
     """Read the ONNX network of a model folder, with every check that importing makes.
 
     Parameters
@@ -117,6 +118,8 @@ def load_onnx(folder: Path, card: ModelCard) -> OnnxNet:
     folder : Path
     card : ModelCard
         Of the same folder, with `ModelCard.onnx`.
+    kind : type
+        What runs it: `OnnxNet`, or the same with another library.
 
     Returns
     -------
@@ -132,11 +135,11 @@ def load_onnx(folder: Path, card: ModelCard) -> OnnxNet:
     path = folder / card.weights_file
     facts = check_onnx(content, path)
     refuse_misfit(facts, card, path)
-    return OnnxNet(content, card.onnx, card.out_channels, card.name)
+    return kind(content, card.onnx, card.out_channels, card.name)
 
 
 class OnnxBackend(Backend):
-    """Computes an ONNX network; onnxruntime divides its own work among the cores.
+    """Computes an ONNX network with onnxruntime, which divides its own work among the cores.
 
     Parameters
     ----------
@@ -168,7 +171,7 @@ def input_shape(onnx: OnnxNetwork, channels: int, height: int, width: int, batch
 
 
 def choose_onnx_engine(settings: PredictSettings, onnx: OnnxNetwork) -> Engine:
-    """Resolve every ``auto`` for a model that onnxruntime computes.
+    """Resolve every ``auto`` for an ONNX model: onnxruntime computes it unless OpenVINO is asked to.
 
     Parameters
     ----------
@@ -185,15 +188,15 @@ def choose_onnx_engine(settings: PredictSettings, onnx: OnnxNetwork) -> Engine:
     DeviceError
         If device, backend or precision cannot be had with it.
     """
-    if settings.backend != "auto":
-        raise DeviceError(
-            f"an ONNX model cannot be computed by {settings.backend}", advice="Use --backend auto."
-        )
+    if settings.backend == "torch":
+        raise DeviceError("an ONNX model cannot be computed by torch", advice="Use --backend auto.")
     if settings.precision not in ("auto", onnx.precision):
         raise DeviceError(
             f"the precision of an ONNX model is in its file, not {settings.precision}",
             advice="Use --precision auto.",
         )
+    if settings.backend == "openvino":
+        return _openvino_engine(settings, onnx)
     has_cuda = "CUDAExecutionProvider" in require_onnxruntime().get_available_providers()
     if settings.device == "mps" or (settings.device == "cuda" and not has_cuda):
         raise DeviceError(
@@ -201,6 +204,17 @@ def choose_onnx_engine(settings: PredictSettings, onnx: OnnxNetwork) -> Engine:
             advice="Use --device cpu, or install onnxruntime-gpu.",
         )
     return Engine("cuda" if has_cuda and settings.device != "cpu" else "cpu", "onnxruntime", onnx.precision)
+
+
+def _openvino_engine(settings: PredictSettings, onnx: OnnxNetwork) -> Engine:
+    from .openvino_run import require_openvino
+
+    require_openvino()
+    if settings.device not in ("auto", "cpu"):
+        raise DeviceError(
+            f"OpenVINO computes on the CPU here, not on {settings.device}", advice="Use --device cpu."
+        )
+    return Engine("cpu", "openvino", onnx.precision)
 
 
 def refuse_misfit(facts: OnnxFacts, card: ModelCard, path: Path) -> None:
