@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ImageError, SpecimenWarning
+from .image import loaded
 from .progress import Progress, Report, silent
 
 
@@ -101,7 +102,7 @@ class Pixels:
 
 
 def _read(plane: Any, place: tuple[slice, slice]) -> NDArray[Any]:
-    return np.asarray(plane[place])
+    return loaded(plane[place])
 
 
 def is_flat(pixels: Pixels) -> bool:

@@ -129,6 +129,24 @@ class _Calibrated:
         return replace(self, **changes)
 
 
+def loaded(array: Array) -> NDArray[Any]:
+    """Return an array in memory; a lazy one is read in the calling thread.
+
+    dask would start threads of its own, each of which keeps memory for itself. What reads pieces has
+    threads already, and decoders have theirs.
+
+    Parameters
+    ----------
+    array : numpy, dask or zarr array
+
+    Returns
+    -------
+    array
+    """
+    lazy: Any = array
+    return np.asarray(lazy.compute(scheduler="synchronous") if hasattr(lazy, "dask") else lazy)
+
+
 def guess_axes(shape: tuple[int, ...]) -> str:
     """Name the axes of an array that came without names.
 

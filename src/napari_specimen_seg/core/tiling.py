@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from .image import loaded
 from .preprocessing import Tiles
 
 
@@ -111,7 +112,7 @@ def piece(plane: NDArray[np.generic], tile: Tile, shape: tuple[int, int]) -> NDA
     array
         (height, width) or (height, width, C).
     """
-    cut = np.asarray(plane[tile.top : tile.top + shape[0], tile.left : tile.left + shape[1]])
+    cut = loaded(plane[tile.top : tile.top + shape[0], tile.left : tile.left + shape[1]])
     missing = shape[0] - cut.shape[0], shape[1] - cut.shape[1]
     if not any(missing):
         return cut

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Container, Iterator
@@ -21,11 +22,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-CACHE_BYTES = 32 << 20
+CACHE_BYTES = 24 << 20
 """How many bytes of chunks are kept; as much may wait to be written."""
 
-WRITERS = 4
-"""How many chunks are written at once; each waits for the disk most of the time."""
+WRITERS = 2
+"""How many chunks are encoded and written at once."""
+
+_SWAPPED = sys.byteorder == "big"
+"""Chunks on the disk are little-endian."""
 
 Key: TypeAlias = tuple[str, tuple[int, ...], int, int]
 """Name of the array, plane, row and column of a chunk."""
@@ -58,6 +62,7 @@ class ChunkCache:
         self.lock = threading.RLock()
         self._writing = threading.Lock()
         self._chunks: OrderedDict[Key, _Chunk] = OrderedDict()
+        self._spare: list[NDArray[Any]] = []  # used again: memory that is given back and taken crumbles
         self._arrays: dict[str, ChunkedArray] = {}
 
     def add(self, array: ChunkedArray) -> None:
@@ -68,9 +73,13 @@ class ChunkCache:
         """Return a chunk; its old values are of no interest where `whole` is true. Call under the lock."""
         found = self._chunks.get(key)
         if found is None:
-            found = _Chunk(array.empty(key) if whole else array.load(key))
-            self._chunks[key] = found
             self._make_room()
+            found = _Chunk(self._slot(array))
+            if whole:
+                found.values.fill(0)  # beyond the edge of the array too
+            else:
+                array.load(key, found.values)
+            self._chunks[key] = found
         else:
             self._chunks.move_to_end(key)
         return found
@@ -104,13 +113,23 @@ class ChunkCache:
         self._arrays[key[0]].store(key, chunk.values)
         chunk.stored = version  # a later change has another version, so the chunk stays dirty
 
+    def _slot(self, array: ChunkedArray) -> NDArray[Any]:
+        """Return memory for a chunk of an array."""
+        for at, spare in enumerate(self._spare):
+            if spare.shape == array.chunks[-2:] and spare.dtype == array.dtype:
+                return self._spare.pop(at)
+        self._spare.clear()
+        return np.empty(array.chunks[-2:], array.dtype)
+
     def _make_room(self) -> None:
         """Forget clean chunks, the longest unused first."""
         used = sum(chunk.values.nbytes for chunk in self._chunks.values())
-        for key in [key for key, chunk in self._chunks.items() if not chunk.is_dirty][:-1]:
-            if used <= self.limit:
+        for key in [key for key, chunk in self._chunks.items() if not chunk.is_dirty]:
+            if used < self.limit:
                 return
-            used -= self._chunks.pop(key).values.nbytes
+            forgotten = self._chunks.pop(key).values
+            used -= forgotten.nbytes
+            self._spare.append(forgotten)
 
 
 class ChunkedArray:
@@ -215,41 +234,28 @@ class ChunkedArray:
 
     # -- what the cache asks -----------------------------------------------------------------------
 
-    def load(self, key: Key) -> NDArray[Any]:
-        """Read a chunk from the disk; what was never written is zero."""
+    def load(self, key: Key, values: NDArray[Any]) -> None:
+        """Read a chunk into `values`, which has the size of all chunks; what was never written is 0."""
         try:
             encoded = self._file(key).read_bytes()
         except FileNotFoundError:
-            return self.empty(key)
-        full = np.frombuffer(_codec().decode(encoded), self.dtype.newbyteorder("<")).reshape(self.chunks[-2:])
-        rows, columns = self._region(key)
-        return full[: rows.stop - rows.start, : columns.stop - columns.start].astype(self.dtype)
-
-    def empty(self, key: Key) -> NDArray[Any]:
-        """Return a chunk of zeros."""
-        return np.zeros([part.stop - part.start for part in self._region(key)], self.dtype)
+            values.fill(0)
+            return
+        _codec().decode(encoded, out=values)
+        if _SWAPPED:
+            values.byteswap(inplace=True)
 
     def store(self, key: Key, values: NDArray[Any]) -> None:
         """Write a chunk to the disk, at once or not at all."""
-        full = np.zeros(self.chunks[-2:], self.dtype.newbyteorder("<"))
-        full[: values.shape[0], : values.shape[1]] = values
         path = self._file(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.part")
-        temporary.write_bytes(_codec().encode(full))
+        temporary.write_bytes(_codec().encode(values.byteswap() if _SWAPPED else values))
         temporary.replace(path)
 
     def _file(self, key: Key) -> Path:
         _, plane, row, column = key
         return self.folder.joinpath("c", *map(str, (*plane, row, column)))
-
-    def _region(self, key: Key) -> tuple[slice, slice]:
-        _, _, row, column = key
-        (high, wide), (height, width) = self.chunks[-2:], self.shape[-2:]
-        return (
-            slice(row * high, min((row + 1) * high, height)),
-            slice(column * wide, min((column + 1) * wide, width)),
-        )
 
     def _pieces(
         self, plane: tuple[int, ...], rows: slice, columns: slice

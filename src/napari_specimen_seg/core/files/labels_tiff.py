@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..image import UNITS_IN_MM, Array, SpecimenImage, SpecimenLabels
+from ..image import UNITS_IN_MM, Array, SpecimenImage, SpecimenLabels, loaded
 from .label_notes import KEY, LabelNotes, colors_by_id
 
 IMAGEJ_BYTES = 1 << 31
@@ -268,7 +268,7 @@ def tiles_of(data: Array, stored: np.dtype[Any]) -> Iterator[NDArray[Any]]:
         for top in range(0, height, TILE):
             for start in range(0, width, BAND):
                 rows, columns = slice(top, top + TILE), slice(start, min(start + BAND, width))
-                band = np.asarray(data[(*index, rows, columns)]).astype(stored, copy=False)
+                band = loaded(data[(*index, rows, columns)]).astype(stored, copy=False)
                 band = np.pad(band, ((0, TILE - band.shape[0]), (0, -band.shape[1] % TILE)))
                 for left in range(0, band.shape[1], TILE):
                     yield np.ascontiguousarray(band[:, left : left + TILE])
