@@ -80,6 +80,16 @@ def test_large_integers_are_labels_as_in_napari(tmp_path, open_path):
     assert isinstance(layer, Image)  # there are no labels below zero
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("labels/a.png", Labels), ("Masks/a.png", Labels), ("a_mask.png", Labels), ("photos/a.png", Image)],
+)
+def test_plain_masks_are_labels_where_their_name_says_so(tmp_path, open_path, name, kind):
+    (layer,) = open_path(save(tmp_path / name))
+    assert isinstance(layer, kind)
+    assert (np.asarray(layer.data) == GRAY).all()
+
+
 def test_folder_of_one_size_is_a_stack(tmp_path, open_path):
     save(tmp_path / "leaves" / "a.png")
     save(tmp_path / "leaves" / "b.png", GRAY + 1)

@@ -15,6 +15,9 @@ from .layers import LayerData, image_layers, labels_layer
 PathOrPaths: TypeAlias = str | Sequence[str]
 Reader: TypeAlias = Callable[[PathOrPaths], list[LayerData]]
 
+LABEL_FOLDERS = ("labels", "label", "masks", "mask")
+"""What folders of labels are called; pictures of whole numbers in them are opened as labels."""
+
 MAX_SAMPLES = 20
 """How many samples of a competition folder are opened side by side, two layers each."""
 
@@ -110,7 +113,7 @@ def _file(path: Path) -> list[LayerData]:
     if is_specimen_labels(path):
         return [labels_layer(read_labels(path))]
     image = read_image(path)
-    if _may_be_labels(image):
+    if _may_be_labels(image) or _is_called_labels(path, image):
         try:
             return [labels_layer(read_labels(path))]
         except SpecimenError:
@@ -122,6 +125,14 @@ def _may_be_labels(image: SpecimenImage) -> bool:
     """Whether napari itself would take such numbers for labels: integers of 32 and 64 bits."""
     dtype = np.dtype(image.data.dtype)
     return "C" not in image.axes and dtype.kind in "iu" and dtype.itemsize >= 4
+
+
+def _is_called_labels(path: Path, image: SpecimenImage) -> bool:
+    """Whether a plain picture of whole numbers is called labels: by its folder, or behind its name."""
+    from ..core.files.names import LABEL_ENDINGS
+
+    named = path.parent.name.lower() in LABEL_FOLDERS or path.stem.endswith(LABEL_ENDINGS)
+    return named and "C" not in image.axes and np.dtype(image.data.dtype).kind in "iu"
 
 
 # -- folders ---------------------------------------------------------------------------------------
