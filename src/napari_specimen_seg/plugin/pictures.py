@@ -117,22 +117,40 @@ def picture_of(layer: Image, plane: tuple[int, ...] | None = None) -> SpecimenIm
     ImageError
         If the layer has more than three plane axes.
     """
-    data = layer.data[0] if layer.multiscale else layer.data
     channels = channel_axis(layer)
-    if channels is not None and channels != data.ndim - 1:
-        data = np.moveaxis(data, channels, -1)
+    levels = [_indexable(level) for level in (layer.data if layer.multiscale else [layer.data])]
+    if channels is not None and channels != levels[0].ndim - 1:
+        levels = [np.moveaxis(level, channels, -1) for level in levels]
+    data = levels[0]
     spacing = layer_spacing(layer)
     if spacing is not None and channels is not None and not layer.rgb:
         spacing = spacing[:channels] + spacing[channels + 1 :]
     letters = _plane_letters(layer, data.ndim - 2 - (channels is not None))
     if plane is not None:
-        data, letters = data[plane], ""
+        levels, letters = [level[plane] for level in levels], ""
+        data = levels[0]
         spacing = None if spacing is None else spacing[len(plane) :]
     axes = letters + "YX" + ("C" if channels is not None else "")
     depth = layer.metadata.get("bit_depth")
     return SpecimenImage(
-        data, layer.name, axes, spacing, layer_unit(layer), layer_path(layer), depth if depth else None
+        data,
+        layer.name,
+        axes,
+        spacing,
+        layer_unit(layer),
+        layer_path(layer),
+        depth if depth else None,
+        tuple(levels[1:]),
     )
+
+
+def _indexable(data: Any) -> Any:
+    """Return an array that stays lazy when it is cut; a zarr array would be read as soon as it is."""
+    if isinstance(data, np.ndarray) or hasattr(data, "dask"):
+        return data
+    import dask.array as da
+
+    return da.from_array(data, chunks=getattr(data, "chunks", "auto"))
 
 
 def _plane_letters(layer: Image, count: int) -> str:
@@ -254,5 +272,6 @@ def _affine_without(layer: Image, axis: int | None) -> Any:
 
 
 def labels_array(layer: Labels) -> Any:
-    """Return the labels of a layer at full resolution."""
-    return layer.data[0] if layer.multiscale else layer.data
+    """Return the labels of a layer at full resolution; lazy where they are not in memory."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    return data.as_dask() if hasattr(data, "as_dask") else data

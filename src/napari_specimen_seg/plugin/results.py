@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 KEY = "specimen_seg_result"
 """Where a layer's metadata hold its `Origin`."""
 
-Role = Literal["labels", "objects", "confidence"]
+EDITED = "specimen_seg_edited"
+"""In the metadata of labels that are too large for checksums: whether anybody painted on them."""
+
+Role = Literal["labels", "objects", "confidence", "running"]
 Plane = tuple[int, ...]
 
 
@@ -41,12 +44,15 @@ class Origin:
         What kind of result it is.
     written : dict
         For each plane the checksums of all contents that runs put there, and what made each.
+    unfinished : live.Unfinished or None
+        What a run that was broken off needs to go on.
     """
 
     picture: str
     layer: str
     role: Role
     written: dict[Plane, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    unfinished: Any = None
 
 
 def origin_of(layer: Layer) -> Origin | None:
@@ -110,6 +116,8 @@ def is_edited(layer: Labels, planes: list[Plane]) -> bool:
     bool
         A plane that no run has reached yet counts as edited once it holds any label.
     """
+    if hasattr(layer, "store"):
+        return bool(layer.metadata.get(EDITED))
     origin = origin_of(layer)
     return origin is None or any(_made_by(origin, layer, plane) is None for plane in planes)
 
@@ -129,7 +137,9 @@ def provenance_now(layer: Labels) -> dict[str, Any]:
     """
     latest = dict(layer.metadata.get("provenance") or {})
     origin = origin_of(layer)
-    if origin is None:
+    if layer.metadata.get(EDITED):
+        return {**latest, "edited": True}
+    if origin is None or hasattr(layer, "store"):
         return latest
     data = layer.data
     made = [_made_by(origin, layer, at) for at in np.ndindex(*data.shape[:-2])]
@@ -180,17 +190,18 @@ def put_labels(
     napari Labels layer
     """
     if onto is not None:
-        replace_with_undo(onto, plane or (), np.asarray(prediction.labels))
+        if onto.data is not prediction.labels and not hasattr(onto, "store"):
+            replace_with_undo(onto, plane or (), np.asarray(prediction.labels))
         onto.metadata["provenance"] = dict(prediction.provenance)
         origin = origin_of(onto)
     else:
-        full = _full(prediction.labels, plane_shape(picture), plane)
+        full = full_of(prediction.labels, plane_shape(picture), plane)
         onto = labels_layer_of(
-            SpecimenLabels(full, f"{picture.name} labels", _axes(full), class_map=prediction.class_map,
+            SpecimenLabels(full, f"{picture.name} labels", axes_of(full), class_map=prediction.class_map,
                            provenance=prediction.provenance),
             placement_of(picture),
         )  # fmt: skip
-        origin = _insert(viewer, picture, onto, "labels")
+        origin = insert(viewer, picture, onto, "labels")
     for at, value in sums.items():
         if origin is not None:
             origin.written.setdefault(at, {})[value] = dict(prediction.provenance)
@@ -215,18 +226,18 @@ def put_objects(viewer: Viewer, picture: Image, prediction: Prediction, plane: P
     """
     if prediction.objects is None:
         return None
-    full = _full(prediction.objects, plane_shape(picture), plane)
+    full = full_of(prediction.objects, plane_shape(picture), plane)
     found = SpecimenLabels(
         full,
         f"{picture.name} objects",
-        _axes(full),
+        axes_of(full),
         class_map=prediction.class_map,
         provenance=prediction.provenance,
         object_class=prediction.object_classes,
     )
     layer = labels_layer_of(found, placement_of(picture))
     old = find_result(viewer, picture, "objects")
-    _insert(viewer, picture, layer, "objects")
+    insert(viewer, picture, layer, "objects")
     if old is not None:  # numbers mean something else after every run, so there is nothing to undo to
         viewer.layers.remove(old)
         layer.name = found.name
@@ -261,7 +272,7 @@ def put_confidence(
         old.refresh()
         return old
     layer = ImageLayer(
-        _full(prediction.confidence, plane_shape(picture), plane),
+        full_of(prediction.confidence, plane_shape(picture), plane),
         name=f"{picture.name} confidence",
         colormap="viridis",
         contrast_limits=(0, 1),
@@ -269,7 +280,7 @@ def put_confidence(
         visible=False,
         **placement_of(picture),
     )
-    _insert(viewer, picture, layer, "confidence")
+    insert(viewer, picture, layer, "confidence")
     return layer
 
 
@@ -294,8 +305,21 @@ def labels_layer_of(labels: SpecimenLabels, placement: dict[str, Any]) -> Labels
     return LabelsLayer(data, **{**attributes, **placement})
 
 
-def _insert(viewer: Viewer, picture: Image, layer: Layer, role: Role) -> Origin:
-    """Put a layer directly above its picture; labels above the other results."""
+def insert(viewer: Viewer, picture: Image, layer: Layer, role: Role) -> Origin:
+    """Put a layer directly above its picture; labels above the other results.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    picture : napari Image layer
+    layer : napari layer
+    role : str
+
+    Returns
+    -------
+    Origin
+        Which the layer remembers from now on.
+    """
     origin = Origin(str(picture.unique_id), str(layer.unique_id), role)
     layer.metadata[KEY] = origin
     at = viewer.layers.index(picture) + 1
@@ -310,8 +334,18 @@ def _insert(viewer: Viewer, picture: Image, layer: Layer, role: Role) -> Origin:
     return origin
 
 
-def _full(content: Any, planes: tuple[int, ...], plane: Plane | None) -> NDArray[Any]:
-    """Return an array of the whole picture's planes with one plane filled in."""
+def full_of(content: Any, planes: tuple[int, ...], plane: Plane | None) -> NDArray[Any]:
+    """Return an array of the whole picture's planes with one plane filled in.
+
+    Parameters
+    ----------
+    content : array
+        Of all planes, or of one.
+    planes : tuple of int
+        How many there are, along each stacked axis.
+    plane : tuple of int or None
+        Which one it is; None for all.
+    """
     part: NDArray[Any] = np.asarray(content)
     if plane is None:
         return part
@@ -320,7 +354,8 @@ def _full(content: Any, planes: tuple[int, ...], plane: Plane | None) -> NDArray
     return full
 
 
-def _axes(labels: NDArray[Any]) -> str:
+def axes_of(labels: Any) -> str:
+    """Name the axes of a result."""
     return "QTZYX"[-labels.ndim :]
 
 

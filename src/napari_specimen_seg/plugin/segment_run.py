@@ -134,7 +134,7 @@ def segment_work(request: Request, predictors: Predictors) -> Callable[[Report],
     callable
         Takes a report function; imports torch when it is called.
     """
-    picture, settings, plane = request.picture, request.settings, request.plane
+    picture, settings = request.picture, request.settings
     model, sealed = request.model, request.sealed
 
     def work(report: Report) -> Result:
@@ -150,16 +150,35 @@ def segment_work(request: Request, predictors: Predictors) -> Callable[[Report],
         prediction = predictors.get(model, sealed).predict(picture, settings, timed)
         seconds = time.monotonic() - began if began else 0.0
         report(Progress("showing", 0, 0))
-        labels = np.asarray(prediction.labels)
-        parts = {plane: labels} if plane is not None else _by_plane(labels)
-        found = [int(value) for value in tally(labels)[0] if value != 0]
-        return Result(prediction, {at: checksum(part) for at, part in parts.items()}, found, seconds)
+        return result_of(request, prediction, seconds)
 
     return work
 
 
-def _by_plane(labels: NDArray[Any]) -> dict[Plane, NDArray[Any]]:
-    return {at: labels[at] for at in np.ndindex(*labels.shape[:-2])}
+def result_of(request: Request, prediction: Prediction, seconds: float) -> Result:
+    """Return what a run hands back.
+
+    Parameters
+    ----------
+    request : Request
+    prediction : Prediction
+        In memory.
+    seconds : float
+        Time it took.
+
+    Returns
+    -------
+    Result
+    """
+    labels = np.asarray(prediction.labels)
+    found = [int(value) for value in tally(labels)[0] if value != 0]
+    return Result(prediction, sums_of(labels, request.plane), found, seconds)
+
+
+def sums_of(labels: NDArray[Any], plane: Plane | None) -> dict[Plane, int]:
+    """Return the checksums of labels by plane; `plane` says which they are, None all."""
+    parts = {plane: labels} if plane is not None else {at: labels[at] for at in np.ndindex(*labels.shape[:-2])}
+    return {at: checksum(part) for at, part in parts.items()}
 
 
 def edit_check(onto: Labels, planes: list[Plane]) -> Callable[[Report], bool]:

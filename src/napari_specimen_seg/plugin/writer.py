@@ -73,10 +73,9 @@ def labels_of(data: Any, meta: Mapping[str, Any]) -> SpecimenLabels:
     -------
     SpecimenLabels
     """
-    if meta.get("multiscale") or isinstance(data, (list, tuple)):
-        data = data[0]
-    if not hasattr(data, "dask"):
-        data = np.asarray(data)
+    is_pyramid = meta.get("multiscale") or isinstance(data, (list, tuple))
+    levels = [_lazy_or_array(level) for level in (data if is_pyramid else [data])]
+    data = levels[0]
     kept = meta.get("metadata") or {}
     class_map = kept.get("class_map")
     features = meta.get("features")
@@ -91,7 +90,14 @@ def labels_of(data: Any, meta: Mapping[str, Any]) -> SpecimenLabels:
         provenance=kept.get("provenance") or {},
         object_class=kept.get("object_class"),
         features={} if features is None else {str(name): features[name].tolist() for name in features},
+        levels=tuple(levels[1:]),
     )
+
+
+def _lazy_or_array(data: Any) -> Any:
+    if hasattr(data, "as_dask"):
+        return data.as_dask()
+    return data if hasattr(data, "dask") else np.asarray(data)
 
 
 def _write(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
