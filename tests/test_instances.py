@@ -112,3 +112,51 @@ def test_nuclei_are_counted(shared):
     assert sum(found) == pytest.approx(sum(truth), rel=0.06)
     errors = [abs(a - b) / max(a, 1) for a, b in zip(truth, found, strict=True)]
     assert np.mean(errors) < 0.06
+
+
+def test_what_hangs_on_by_a_corner_belongs_to_its_own_part():
+    labels = discs((20, 20), (20, 37))
+    labels[31, 43] = labels[32, 44] = 0
+    corner = np.argwhere(labels)[-1] + 1  # touches the last pixel of the lower edge at its corner only
+    labels[tuple(corner)] = 1
+    labels[50:53, 50:53] = 2
+    objects, classes = separate(labels)
+    assert label(labels > 0, connectivity=2).max() == 2
+    assert (classes[objects] == labels).all()
+    assert classes.tolist() == [0, 1, 1, 2]
+    assert objects[tuple(corner)] in (1, 2)
+
+
+def whole_part_cut(mask):
+    """One part cut as the definition says, without any short cut."""
+    from scipy import ndimage
+    from skimage.morphology import local_maxima, reconstruction
+    from skimage.segmentation import watershed
+
+    from napari_specimen_seg.core.necks import MIN_DEPTH, NECK, ROUND_SHARE
+
+    padded = np.pad(mask, 1)
+    distance = ndimage.distance_transform_edt(padded)
+    lowered = np.clip(np.minimum(distance * NECK, distance - MIN_DEPTH), 0, None)
+    filled = reconstruction(lowered, distance, method="dilation")
+    markers, count = ndimage.label(local_maxima(filled, connectivity=2) & (filled > 0), np.ones((3, 3)))
+    radii = ndimage.maximum(distance, markers, np.arange(1, count + 1))
+    if count < 2 or np.pi * np.square(radii).sum() < ROUND_SHARE * mask.sum():
+        return mask.astype(int)
+    pieces = watershed(-distance, markers, mask=padded)
+    return watershed(-distance, pieces, mask=padded, connectivity=2)[1:-1, 1:-1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_are_cut_as_the_definition_says(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((150, 160), np.uint8)
+    for _ in range(45):
+        labels[disk(rng.integers(0, 150, 2), rng.integers(3, 14), shape=labels.shape)] = rng.integers(0, 3)
+    parts = sum(np.where(labels == i, label(labels == i, connectivity=2) + 1000 * i, 0) for i in (1, 2))
+    objects, classes = separate(labels)
+    assert classes.size - 1 > np.unique(parts[parts > 0]).size
+    for number in np.unique(parts[parts > 0]):
+        mask = parts == number
+        found = objects[mask]
+        np.testing.assert_array_equal(found - found.min() + 1, whole_part_cut(mask)[mask])

@@ -11,19 +11,9 @@ from numpy.typing import NDArray
 from .classes import ClassMap
 from .errors import SpecimenWarning
 from .image import Array, SpecimenLabels
-from .regions import components, connected, regions_of, require_ids
+from .necks import cut, necked_parts
+from .regions import components, connected, require_ids
 from .runs import areas
-
-NECK = 0.9
-"""Two bulges of one part are two objects if the neck between them is narrower than this share of the
-smaller bulge's width. Found on the training split of DSB2018, together with `MIN_DEPTH`."""
-
-MIN_DEPTH = 0.75
-"""... and by at least so many pixels on each side, below which a neck is a matter of the pixel grid."""
-
-ROUND_SHARE = 0.4
-"""A part is cut only if the largest discs in its bulges cover this share of it: nuclei, seeds and eggs
-do, legs and antennas, which are long and jointed, do not and stay whole."""
 
 SPECK_SHARE = 0.1
 """A connected part smaller than this share of the picture's largest one is no specimen of its own: it
@@ -37,8 +27,8 @@ def separate(
 
     Each connected part of a class is flooded from the peaks of its distance transform (watershed after
     Vincent and Soille 1991). Peaks count where the neck between them is narrow relative to their width
-    (`NECK`), so that the result does not depend on the magnification; long parts stay whole
-    (`ROUND_SHARE`). The same input gives the same objects every time.
+    (`necks.NECK`), so that the result does not depend on the magnification; long parts stay whole
+    (`necks.ROUND_SHARE`). The same input gives the same objects every time.
 
     On the 68 pictures of the validation split of DSB2018, whose true nuclei were merged to a mask and
     separated again, it finds 3573 of 3754 nuclei (connected parts alone: 3110); per picture the count is
@@ -76,7 +66,7 @@ def separate(
     for index in np.ndindex(subject.data.shape[:-2]):
         plane = require_ids(np.asarray(subject.data[index]), subject.name)
         objects, owner = _separate_plane(plane)
-        numbered[index] = np.where(objects > 0, objects + count, 0)
+        numbered[index] = np.where(objects > 0, objects + count, 0) if count else objects
         owners.append(owner[1:])
         count += owner.size - 1
     object_class = np.concatenate(owners)
@@ -96,53 +86,14 @@ def _warn_of_strangers(name: str, object_class: NDArray[Any], class_map: ClassMa
 
 def _separate_plane(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     parts, owner = components(labels)
-    boxes = regions_of(labels, parts=True, hulls=False).box
-    out = np.zeros(labels.shape, np.int64)
-    classes = [np.zeros(1, owner.dtype)]
-    count = 0
-    for number, (top, left, bottom, right) in enumerate(boxes.tolist(), start=1):
-        window = (slice(top, bottom), slice(left, right))
-        mask = parts[window] == number
-        objects, found = _cut(mask)
-        out[window][mask] = objects[mask] + count
-        classes.append(np.full(found, owner[number]))
-        count += found
-    return out, np.concatenate(classes)
-
-
-def _cut(mask: NDArray[np.bool_]) -> tuple[NDArray[Any], int]:
-    """Return one connected part, (Y, X) bool, cut at its necks, and in how many pieces."""
-    if min(mask.shape) < 4 * MIN_DEPTH:
-        return mask.astype(np.int32), 1
-    from scipy import ndimage
-    from skimage.segmentation import watershed
-
-    padded = np.pad(mask, 1)
-    distance = ndimage.distance_transform_edt(padded)
-    markers, count = _peaks(distance)
-    if count < 2 or not _is_round(distance, markers, count):
-        return mask.astype(np.int32), 1
-    pieces = watershed(-distance, markers, mask=padded)
-    return pieces[1:-1, 1:-1], count
-
-
-def _peaks(distance: NDArray[np.float64]) -> tuple[NDArray[Any], int]:
-    """Find and number the bulges: regional maxima that stand out from the necks around them."""
-    from scipy import ndimage
-    from skimage.morphology import local_maxima, reconstruction
-
-    lowered = np.clip(np.minimum(distance * NECK, distance - MIN_DEPTH), 0, None)
-    filled = reconstruction(lowered, distance, method="dilation")
-    tops = local_maxima(filled, connectivity=2) & (filled > 0)
-    numbered, count = ndimage.label(tops, structure=np.ones((3, 3), bool))
-    return numbered, int(count)
-
-
-def _is_round(distance: NDArray[np.float64], markers: NDArray[Any], count: int) -> bool:
-    from scipy import ndimage
-
-    radii = np.asarray(ndimage.maximum(distance, markers, np.arange(1, count + 1)))
-    return bool(np.pi * (radii**2).sum() >= ROUND_SHARE * np.count_nonzero(distance))
+    necked = list(necked_parts(parts))
+    pieces = np.ones(owner.size, np.uint32)
+    pieces[[part.number for part in necked]] = [part.count for part in necked]
+    first = np.cumsum(pieces, dtype=np.uint32) - pieces
+    out = first[parts]
+    for part in necked:
+        out[part.window] += np.maximum(cut(part), 1).astype(np.uint32) - 1
+    return out, np.repeat(owner, pieces)
 
 
 def find_specimens(labels: NDArray[Any]) -> tuple[NDArray[Any], int]:
