@@ -11,6 +11,7 @@ from napari_specimen_seg.core.errors import ModelError, ReadError
 from napari_specimen_seg.core.preprocessing import ByRange, FixedResize, PadToSquare, Tiles
 from napari_specimen_seg.models.archives import names_in, open_archive, safe_name
 from napari_specimen_seg.models.bundle import read_card, readme, write_bundle
+from napari_specimen_seg.models.card import Sigmoid, Softmax
 from napari_specimen_seg.models.importing import (
     ImportOptions,
     Question,
@@ -20,6 +21,7 @@ from napari_specimen_seg.models.importing import (
     model_name,
 )
 from napari_specimen_seg.models.presets import (
+    class_map_of_names,
     classes_and_head,
     explained,
     preprocessing_names,
@@ -259,3 +261,65 @@ def test_a_preprocessing_is_read_from_a_file_or_a_card(folder, tmp_path):
 def test_the_page_for_people_does_not_make_up_pictures():
     assert "Not stated." in readme(make_card())
     assert "0 pictures" not in readme(make_card())
+
+
+# -- what was assumed ------------------------------------------------------------------------------
+
+ASSUMED = {"head": "one class per pixel", "preprocessing": "values from 0 to 1", "classes": "class 1"}
+
+
+@pytest.fixture
+def assumed(tmp_path):
+    card = make_card(assumed=ASSUMED)
+    write_bundle(tmp_path / "assumed", card, {"a": torch.zeros(2)})
+    return tmp_path / "assumed"
+
+
+def test_what_was_assumed_stands_in_the_card_and_on_the_page(assumed):
+    assert read_card(assumed).assumed == ASSUMED
+    assert "- `--head`: one class per pixel" in (assumed / "README.md").read_text("utf-8")
+
+
+def test_cards_without_assumptions_are_as_they_were():
+    assert "assumed" not in make_card().model_dump()
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ({}, {"head", "preprocessing", "classes"}),
+        ({"preprocessing": "imagenet:pad=512"}, {"head", "classes"}),
+        ({"classes": "leaf"}, {"preprocessing"}),
+        ({"classes": "leaf", "preprocessing": "zero-one"}, set()),
+    ],
+)
+def test_what_was_assumed_can_be_put_right(assumed, tmp_path, options, left):
+    made = import_model(assumed, tmp_path / "new", ImportOptions(**options)).card
+    assert set(made.assumed or {}) == left
+    assert made.out_channels == read_card(assumed).out_channels
+    if "classes" in options:
+        assert [entry.name for entry in made.class_map.foreground] == ["leaf"]
+    if options.get("preprocessing") == "imagenet:pad=512":
+        assert made.preprocessing.geometry == PadToSquare(size=512)
+
+
+def test_what_was_taken_for_the_background_can_be_a_class(tmp_path):
+    classes = class_map_of_names(["background", "a", "b"], 3)
+    card = make_card(class_map=classes, head=Softmax(), assumed={"head": "one class per pixel"})
+    write_bundle(tmp_path / "old", card, {"a": torch.zeros(2)})
+    made = import_model(tmp_path / "old", tmp_path / "new", ImportOptions(head="sigmoid")).card
+    assert [entry.name for entry in made.class_map] == ["background", "class 0", "a", "b"]
+    assert (made.head, made.out_channels, made.assumed) == (Sigmoid(), 3, None)
+
+
+@pytest.mark.parametrize("option", ["architecture", "encoder", "part"])
+def test_what_a_model_folder_tells_itself_cannot_be_changed(assumed, tmp_path, option):
+    with pytest.raises(ModelError, match=f"--{option} cannot be given"):
+        import_model(assumed, tmp_path / "new", ImportOptions(**{option: "x"}))
+
+
+def test_predict_reminds_of_what_was_assumed(assumed, tmp_path, capsys):
+    from napari_specimen_seg.cli import main
+
+    assert main(["predict", str(tmp_path), "-m", str(assumed), "-o", str(tmp_path / "out")]) in (0, 1)
+    assert "assumed when it was imported: head, preprocessing, classes" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 from legacy_forge import ORDERED, Called, File, Named
 from napari_specimen_seg.core.errors import ModelError, SpecimenWarning
 from napari_specimen_seg.core.preprocessing import ByDtype, FixedResize, PadToSquare, Tiles
+from napari_specimen_seg.models.bundle import read_card
 from napari_specimen_seg.models.card import Binary, Sigmoid, Softmax
 from napari_specimen_seg.models.importing import ImportOptions, QuestionsError, import_model
 from napari_specimen_seg.models.legacy import inspect_checkpoint
@@ -310,11 +311,89 @@ def test_classes_and_head(tmp_path, network, options, head, names):
     assert [c.name for c in card.class_map] == names
 
 
-def test_what_is_assumed_is_said(tmp_path, network):
-    notes = " ".join(imported(saved(network.state_dict(), tmp_path / "m.pth")).notes)
+def test_what_is_assumed_is_said_and_stands_in_the_card(tmp_path, network):
+    done = imported(saved(network.state_dict(), tmp_path / "m.pth"))
 
-    for option in ("--activation", "--classes", "--preprocessing"):
-        assert option in notes
+    assert [each.field for each in done.assumed] == ["activation", "head", "classes", "preprocessing"]
+    assert "otherwise: --head sigmoid" in done.assumed[1].line
+    card = read_card(done.folder)
+    assert card.assumed == {each.field: each.text for each in done.assumed}
+    assert "one class per pixel" in (done.folder / "README.md").read_text("utf-8")
+
+
+TOLD = {"activation": "none", "head": "softmax", "preprocessing": "pretrained"}
+
+
+def test_what_a_person_says_is_not_assumed(tmp_path, network):
+    source = saved(network.state_dict(), tmp_path / "m.pth")
+
+    done = imported(source, classes="background,a,b", **TOLD)
+
+    assert done.assumed == ()
+    assert read_card(done.folder).assumed is None
+    assumed = imported(source).card
+    assert done.card.preprocessing == assumed.preprocessing  # what is confirmed is what was assumed
+    assert done.card.head == assumed.head
+
+
+def test_nothing_is_assumed_if_asked_to_ask(tmp_path, network):
+    source = saved(network.state_dict(), tmp_path / "m.pth")
+
+    with pytest.raises(QuestionsError, match=r"--head \(softmax, sigmoid\)") as caught:
+        imported(source, ask=True)
+
+    questions = {question.field: question.likely for question in caught.value.questions}
+    assert questions == TOLD | {"classes": "background,class 1,class 2"}
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "model").exists()
+    assert imported(source, ask=True, **questions).assumed == ()
+
+
+@pytest.mark.parametrize(
+    ("build", "likely"),
+    [
+        (lambda: smp.FPN(ENCODER, encoder_weights=None), "FPN:upsampling=4"),
+        (
+            lambda: smp.DeepLabV3Plus("mobilenet_v2", encoder_weights=None),
+            "DeepLabV3Plus:encoder_output_stride=16,upsampling=4,decoder_atrous_rates=12/24/36",
+        ),
+    ],
+)
+def test_decoder_settings_that_weights_do_not_tell_are_assumed(tmp_path, build, likely):
+    source = saved(build().state_dict(), tmp_path / "m.pth")
+    done = imported(source)
+
+    assert done.assumed[0].question.likely == likely
+    told = imported(source, architecture=likely)
+    assert "architecture" not in {each.field for each in told.assumed}
+    one, other = (load_model(each.folder).network for each in (done, told))
+    assert str(one) == str(other)
+
+
+def test_a_whole_network_with_a_sigmoid_leaves_names_and_scaling_open(tmp_path):
+    network = smp.Unet(ENCODER, classes=2, activation="sigmoid", **SMALL).eval()
+
+    done = imported(saved(network, tmp_path / "m.pth"))
+
+    assert [each.field for each in done.assumed] == ["classes", "preprocessing"]
+
+
+def test_names_without_a_background_leave_open_how_classes_are_chosen(tmp_path, network):
+    named = {"state_dict": network.state_dict(), "classes": ["leaf", "stem", "root"]}
+    source = saved(named, tmp_path / "m.pth")
+
+    assert (imported(source).card.head, "head" in imported(source).card.assumed) == (Sigmoid(), True)
+    with pytest.raises(ModelError, match="channel background"):
+        imported(source, head="softmax")
+
+
+@pytest.mark.parametrize("text", ["pretrained", "pretrained:resize=320x800", "pretrained:pad=512"])
+def test_pictures_can_be_said_to_be_scaled_as_the_encoder_was(tmp_path, network, text):
+    card = imported(saved(network.state_dict(), tmp_path / "m.pth"), preprocessing=text).card
+
+    assert card.preprocessing.mean == (0.485, 0.456, 0.406)
+    assert isinstance(card.preprocessing.geometry, (Tiles, FixedResize, PadToSquare))
+    assert "preprocessing" not in card.assumed
 
 
 def test_an_activation_that_is_not_known_is_asked_about(tmp_path, picture):
@@ -422,7 +501,9 @@ def test_the_padding_of_an_old_efficientnet_is_restored_when_asked(tmp_path):
     now, then = imported(source), imported(source, encoder="efficientnet-b1@0.2")
 
     assert now.card.repairs is None
-    assert any("before 0.3" in note for note in now.notes)
+    assert "padded otherwise" in now.card.assumed["encoder"]
+    assert "encoder" not in then.card.assumed
+    assert "encoder" not in imported(source, encoder="efficientnet-b1@0.3").card.assumed
     assert {repair.setting for repair in then.card.repairs} == {"padding"}
 
 

@@ -23,7 +23,9 @@ Examples:
   specimen-seg models import net.onnx -o leaf --classes background,leaf --preprocessing imagenet
   specimen-seg models import package.zip -o nuclei-from-the-zoo
 
-What the file does not tell is asked for: the message names the options to give.
+What the file does not tell is asked for: the message names the options to give. Where
+there is a likely answer, it is taken, and a line "assumed: ..." says what and how to say
+otherwise; --ask assumes nothing.
 Presets of --preprocessing: imagenet, zero-one, minus-one-one, zero-255, percentile, raw;
 behind them, where wanted, :tiles=512, :pad=512 or :resize=320x800 (height x width).
 """
@@ -120,13 +122,21 @@ def push_command(model: str, output: Path, overwrite: bool, as_json: bool) -> in
     return 0
 
 
+def _assumed(done: Imported) -> list[dict[str, Any]]:
+    return [{"option": each.field, "taken": each.question.likely, "text": each.text} for each in done.assumed]
+
+
 def _show(done: Imported, *, as_json: bool) -> int:
     if as_json:
         card = done.card.model_dump(mode="json")
-        print_json({"path": str(done.folder), "card": card, "notes": list(done.notes)})
+        print_json(
+            {"path": str(done.folder), "card": card, "notes": list(done.notes), "assumed": _assumed(done)}
+        )
         return 0
     for note in done.notes:
         click.echo(one_line(note), err=True)
+    for each in done.assumed:
+        click.echo(f"assumed: {one_line(each.line, 500)}", err=True)
     names = ", ".join(entry.name for entry in done.card.class_map.foreground)
     click.echo(f"{done.card.network_name}; classes: {one_line(names, 1000)}", err=True)
     click.echo(one_line(done.folder, 5000))

@@ -63,7 +63,7 @@ def _facts(contents: Contents, found: Recognition) -> dict[str, Any]:
         "questions": [
             {"option": q.field, "text": q.text, "candidates": list(q.candidates)} for q in found.questions
         ],
-        "assumed": list(found.assumed),
+        "assumed": [{"option": each.field, "text": each.text} for each in found.assumed],
         "notes": list(found.notes),
         "foreign_calls": list(contents.foreign),
     }
@@ -84,5 +84,5 @@ def _lines(contents: Contents, found: Recognition) -> list[str]:
     ]
     lines = [f"{name + ':':19}{one_line(text, 500)}" for name, text in rows if text]
     asked = [f"Asked on import:   {one_line(q.text)} (--{q.field})" for q in found.questions]
-    said = [f"Note:              {one_line(note)}" for note in (*found.assumed, *found.notes)]
-    return lines + asked + said
+    assumed = [f"Assumed:           {one_line(each.line)}" for each in found.assumed]
+    return lines + asked + assumed + [f"Note:              {one_line(note)}" for note in found.notes]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from ..core.errors import ModelError
+from ..core.errors import ModelError, SpecimenError, one_line
 from ..models.settings import PredictSettings
 from . import options
 from .console import Console
@@ -36,6 +37,18 @@ def refuse_unknown_model(model: str) -> None:
         find_model(model)
     except ModelError as error:
         raise WrongModel(str(error)) from error
+
+
+def say_assumed(model: str) -> None:
+    """Remind of what was assumed when a model was imported: masks may be wrong if it is not so."""
+    from ..models.bundle import read_card
+    from ..models.library import find_model
+
+    with suppress(SpecimenError):  # what is wrong with a model is said of each picture
+        assumed = read_card(find_model(model)).assumed
+        if assumed:
+            said = f"assumed when it was imported: {', '.join(assumed)}"
+            click.echo(f"note: {one_line(model)}: {said} (see: specimen-seg models info)", err=True)
 
 
 _EPILOG = """\b
@@ -92,6 +105,7 @@ def command(
         raise click.UsageError("--scheduler brings its own workers; leave --workers out")
     chosen = PredictSettings(**settings)
     refuse_unknown_model(model)
+    say_assumed(model)
     pictures, missing = gather(inputs, leave_out=output)
     jobs = plan_jobs(pictures, output, confidence=chosen.confidence)
     with Console(len(jobs) + len(missing), as_json=as_json) as console:

@@ -324,6 +324,7 @@ def readme(card: ModelCard) -> str:
         f"{card.network_name}; licence of the weights: {card.license or 'not stated'}.",
         "## Classes",
         "\n".join(f"- {c.id}: {c.name} ({c.color})" for c in card.class_map),
+        *_assumed(card),
         "## Trained on",
         f"{training.data} ({training.pictures} pictures). {training.split}" if training.pictures else "",
         training.notes or ("" if training.pictures else "Not stated."),
@@ -336,6 +337,17 @@ def readme(card: ModelCard) -> str:
     for split, scores in card.scores.items():
         parts += [f"## Scores on {split}", "| score | value |\n| --- | --- |\n" + _rows(scores)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _assumed(card: ModelCard) -> list[str]:
+    """Return the chapter on what was assumed, if anything was."""
+    if not card.assumed:
+        return []
+    lines = [f"- `--{field}`: {text}" for field, text in card.assumed.items()]
+    said = (
+        "Its file did not tell the following, so the likeliest was taken. Masks may be wrong if it is not so."
+    )
+    return ["## Assumed on import", said, "\n".join(lines)]
 
 
 def _rows(scores: Mapping[str, float]) -> str:

@@ -148,7 +148,7 @@ class OpenVinoNetwork(_Stored):
     graph_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-_LATER = frozenset({"onnx", "openvino", "repairs"})
+_LATER = frozenset({"onnx", "openvino", "repairs", "assumed"})
 """Fields that came after the first version of the format; they are written only where they are used."""
 
 
@@ -182,6 +182,8 @@ class ModelCard(_Stored):
         What the network itself applies to its output; None where it answers with logits.
     preprocessing : Preprocessing
         How a picture becomes its input.
+    assumed : dict of str to str, optional
+        What was not told when the model was imported and was taken as the likeliest: by option, in words.
     training : Training
         For people: data, split, command, attribution.
     scores : mapping
@@ -211,6 +213,15 @@ class ModelCard(_Stored):
     head: Head
     activation: Literal["softmax", "sigmoid", "logsoftmax"] | None = None
     preprocessing: Preprocessing
+    assumed: (
+        Annotated[
+            dict[
+                Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], Annotated[StrictStr, Field(max_length=500)]
+            ],
+            Field(max_length=20),
+        ]
+        | None
+    ) = None
     training: Training = Training()
     scores: dict[str, dict[str, float]] = {}
     license: str = ""

@@ -7,12 +7,14 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ..core.classes import ClassMap
 from ..core.errors import ModelError, ReadError
 from ..core.progress import Progress, Report, silent
 from .archives import open_archive
 from .bundle import CARD, MAX_CARD_BYTES, WEIGHTS, card_from, checked
-from .card import ModelCard
+from .card import Head, ModelCard, Sigmoid, Softmax
 from .importing import Draft, ImportOptions
+from .presets import ActivationName, class_map_of_names, classes_and_head, head_of, preprocessing_of
 from .smp_config import ask, card_of, fit, smp_config
 
 if TYPE_CHECKING:
@@ -33,20 +35,59 @@ def import_bundle(path: Path, options: ImportOptions, report: Report = silent) -
     ----------
     path : Path
     options : ImportOptions
-        Only name and licence are used: everything else is in the card.
+        Classes, head and preprocessing go before what the card says: this is how what was assumed when it
+        was first imported is put right.
     report : callable
 
     Returns
     -------
     Draft
+
+    Raises
+    ------
+    ModelError
+        If it is damaged, or what the person says does not fit it.
     """
     report(Progress("checking", 0, 1))
     card = card_from(read_member(path, CARD, MAX_CARD_BYTES), path)
     content = read_member(path, card.weights_file, MAX_WEIGHTS_BYTES)
     checked(content, card, path)
-    changes = {"name": options.name, "license": options.license}
-    changed = card.model_copy(update={key: value for key, value in changes.items() if value})
-    return Draft(changed, content, beside=graph_of(path, card))
+    return Draft(_corrected(card, options, path), content, beside=graph_of(path, card))
+
+
+_FIXED = ("architecture", "encoder", "activation", "preset", "part")
+"""Options that say what a model folder tells itself."""
+
+
+def _corrected(card: ModelCard, options: ImportOptions, path: Path) -> ModelCard:
+    """Return a card with what a person says of the model, which then is no longer assumed."""
+    wrong = next((name for name in _FIXED if getattr(options, name) is not None), None)
+    if wrong is not None:
+        raise ModelError(f"--{wrong} cannot be given for a model folder, which tells it", path=path)
+    changes: dict[str, Any] = {"name": options.name, "license": options.license}
+    if options.classes is not None or options.head is not None:
+        changes["class_map"], changes["head"] = _classes(card, options)
+    if options.preprocessing is not None:
+        old = card.preprocessing
+        changes["preprocessing"] = preprocessing_of(options.preprocessing, old.in_channels, old.geometry)
+    told = {name for name in ("classes", "head", "preprocessing") if getattr(options, name) is not None}
+    told |= {"head"} if "classes" in told else set()
+    left = {name: text for name, text in (card.assumed or {}).items() if name not in told}
+    changed = {key: value for key, value in changes.items() if value}
+    return card.model_copy(update={**changed, "assumed": left or None})
+
+
+def _classes(card: ModelCard, options: ImportOptions) -> tuple[ClassMap, Head]:
+    shown: ActivationName = "softmax" if card.activation == "logsoftmax" else card.activation or "none"
+    if options.classes is not None:
+        return classes_and_head(options.classes, card.out_channels, options.head, shown)
+    names = [entry.name for entry in card.class_map.foreground]
+    if options.head == "softmax" and isinstance(card.head, Sigmoid):
+        raise ModelError("which channel is the background is not known", advice="Name them with --classes.")
+    if options.head == "sigmoid" and isinstance(card.head, Softmax):
+        names = ["class 0", *names]  # what was taken for the background is a class of its own
+    class_map = class_map_of_names(names, card.out_channels)
+    return class_map, head_of(class_map, card.out_channels, options.head, shown)
 
 
 def graph_of(path: Path, card: ModelCard) -> dict[str, str]:

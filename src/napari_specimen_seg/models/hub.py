@@ -90,7 +90,7 @@ def pull(
     card = _licensed(draft.card, listing)
     card = write_bundle(target, card, draft.weights, overwrite=target.exists(), beside=beside)
     note = f"taken from {listing.repository.name} at {listing.commit[:12]}"
-    return Imported(target, card, (*draft.notes, note))
+    return Imported(target, card, (*draft.notes, note), draft.assumed)
 
 
 def parse(text: str) -> Repository:

@@ -2,7 +2,9 @@
 
 An importer reads a foreign file and answers with a `Draft`: a card and weights, nothing written. What it
 cannot tell it asks for by `QuestionsError`; the dock turns that into a form, the command line into the
-options to give. Nothing is guessed silently and nothing in the file is executed.
+options to give. Where there is a likely answer, it may take that instead, as an `Assumption`, which is said,
+written into the card and asked for with `ImportOptions.ask`. Nothing is guessed silently and nothing in the
+file is executed.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..core.errors import ModelError, ReadError
+from ..core.errors import ModelError, ReadError, one_line
 from ..core.progress import Progress, Report, silent
 from .archives import names_in
 from .card import ModelCard
@@ -53,6 +55,8 @@ class ImportOptions(BaseModel):
         Which one, where the file holds several networks, outputs or files.
     license : str, optional
         SPDX name of the weights' licence.
+    ask : bool
+        Whether to ask for everything that the file does not tell, instead of taking the likeliest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +92,9 @@ class ImportOptions(BaseModel):
         str | None, Field(title="Part", description="Which one, where the file holds several.")
     ] = None
     license: Annotated[str | None, Field(title="Licence", description="Of the weights (SPDX name).")] = None
+    ask: Annotated[
+        bool, Field(title="Ask", description="Ask for what the file does not tell; assume nothing.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +109,14 @@ class Question:
         What is asked, for people: ``"What are its 3 classes called?"``.
     candidates : tuple of str
         Possible answers, likeliest first; empty: any text.
+    likely : str
+        The answer that is most probably right; empty if none is.
     """
 
     field: str
     text: str
     candidates: tuple[str, ...] = ()
+    likely: str = ""
 
 
 class QuestionsError(ModelError):
@@ -134,7 +144,36 @@ class QuestionsError(ModelError):
 
 def _option(question: Question) -> str:
     shown = ", ".join(question.candidates[:6]) + (", …" if len(question.candidates) > 6 else "")
+    shown = shown or question.likely
     return f"--{question.field.replace('_', '-')}" + (f" ({shown})" if shown else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """Something that the file does not tell, and the likeliest answer that was taken.
+
+    Parameters
+    ----------
+    question : Question
+        With what was taken as its `likely` answer.
+    text : str
+        What was taken, for people: ``"one class per pixel, the first channel as background"``.
+    """
+
+    question: Question
+    text: str
+
+    @property
+    def field(self) -> str:
+        """Of `ImportOptions`."""
+        return self.question.field
+
+    @property
+    def line(self) -> str:
+        """What was taken, and the option that says otherwise."""
+        others = [each for each in self.question.candidates if each != self.question.likely]
+        example = f" {others[0]}" if others else ""
+        return f"{self.text} (otherwise: --{self.field}{example})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +190,25 @@ class Draft:
         What a person should know, one line each: what was assumed, repaired or left out.
     beside : mapping of str to str
         Further text files of the model folder, by name.
+    assumed : tuple of Assumption
+        What the file does not tell and was taken as the likeliest.
     """
 
     card: ModelCard
     weights: Mapping[str, torch.Tensor] | bytes
     notes: tuple[str, ...] = ()
     beside: Mapping[str, str] = field(default_factory=dict)
+    assumed: tuple[Assumption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A model that was imported: its folder, its card and what a person should know."""
+    """A model that was imported: its folder, its card, what a person should know and what was assumed."""
 
     folder: Path
     card: ModelCard
     notes: tuple[str, ...] = ()
+    assumed: tuple[Assumption, ...] = ()
 
 
 Importer = Callable[[Path, ImportOptions, Report], Draft]
@@ -216,7 +259,7 @@ def import_model(
     draft = read_draft(path, options if options.name else _named(options, target.name), report)
     report(Progress("saving", 0, 1))
     card = write_bundle(target, draft.card, draft.weights, overwrite=overwrite, beside=draft.beside)
-    return Imported(target, card, draft.notes)
+    return Imported(target, card, draft.notes, draft.assumed)
 
 
 def read_draft(path: Path, options: ImportOptions, report: Report = silent) -> Draft:
@@ -236,7 +279,17 @@ def read_draft(path: Path, options: ImportOptions, report: Report = silent) -> D
         raise ReadError("no such file or folder", path=path)
     if not path.is_dir() and not path.is_file():  # reading a pipe or a device may never end
         raise ReadError("it is neither a file nor a folder", path=path)
-    return importer_for(path)(path, options, report)
+    return _settled(importer_for(path)(path, options, report), options, path)
+
+
+def _settled(draft: Draft, options: ImportOptions, path: Path) -> Draft:
+    """Write what was assumed into the card; ask instead if the person wants that."""
+    if not draft.assumed:
+        return draft
+    if options.ask:
+        raise QuestionsError(tuple(each.question for each in draft.assumed), path=path)
+    said = {each.field: one_line(each.text, 400) for each in draft.assumed}
+    return replace(draft, card=draft.card.model_copy(update={"assumed": said}))
 
 
 def importer_for(path: Path) -> Importer:

@@ -57,6 +57,10 @@ RECIPES: dict[str, Preprocessing] = {
 }
 """Whole preprocessings that have a name."""
 
+AS_ENCODER = "pretrained"
+AS_ENCODER_HELP = "as the encoder was pre-trained"
+"""How most networks of segmentation-models-pytorch are trained; known for its encoders only."""
+
 MAX_JSON_BYTES = 4_000_000
 
 _GEOMETRY = re.compile(r"(tiles|pad|resize)=(\d{1,5})(?:x(\d{1,5}))?")
@@ -127,18 +131,19 @@ def explained(text: str) -> str:
         Such as ``"0 to 1, then ImageNet's mean and deviation; in tiles of 512 x 512 pixels"``.
     """
     name, _, shape = text.partition(":")
-    if name not in SCALINGS:
+    scaled = AS_ENCODER_HELP if name == AS_ENCODER else SCALINGS[name].help if name in SCALINGS else ""
+    if not scaled:
         return "stretched to 320 x 800 pixels" if name in RECIPES else ""
     found = _GEOMETRY.fullmatch(shape)
     if found is None:
-        return SCALINGS[name].help
+        return scaled
     size = f"{found[2]} x {found[3] or found[2]} pixels"
     how = {
         "tiles": f"in tiles of {size} at the picture's own scale",
         "pad": f"the whole picture, padded to a square and resized to {size}",
         "resize": f"the whole picture, stretched to {size}",
     }[found[1]]
-    return f"{SCALINGS[name].help}; {how}"
+    return f"{scaled}; {how}"
 
 
 def _scaled(name: str, channels: int, geometry: Geometry) -> Preprocessing:
@@ -225,6 +230,52 @@ def read_json(path: Path, what: str = "no such file") -> Any:
         raise ModelError(f"it is not valid JSON ({error})", path=path) from error
 
 
+def head_of(
+    class_map: ClassMap,
+    channels: int,
+    head: HeadName | None = None,
+    activation: ActivationName | None = None,
+) -> Head:
+    """Return how output channels become these classes.
+
+    Parameters
+    ----------
+    class_map : ClassMap
+    channels : int
+        That the network answers with.
+    head : {"softmax", "sigmoid", "binary"}, optional
+        Where it is known; else it follows from the numbers of classes and channels.
+    activation : {"none", "softmax", "sigmoid"}, optional
+        That the network applies itself, to notice contradictions.
+
+    Returns
+    -------
+    Softmax, Sigmoid or Binary
+
+    Raises
+    ------
+    ModelError
+        If classes and channels do not fit together.
+    """
+    chosen = head or _head_by_numbers(class_map, channels)
+    wanted = len(class_map) if chosen == "softmax" else len(class_map.foreground)
+    if chosen == "binary" and len(class_map.foreground) != 1:
+        raise ModelError(f"a binary model has one class beside the background, not {len(class_map) - 1}")
+    if wanted != channels:
+        raise ModelError(
+            f"{_count(wanted, 'class', 'classes')} named, but the network answers with "
+            f"{_count(channels, 'channel', 'channels')}",
+            advice="Name one class for each channel; call the background's channel background.",
+        )
+    if chosen != "softmax" and activation == "softmax" and channels > 1:
+        raise ModelError(
+            "the network applies softmax, so one of its channels is the background",
+            advice="Call that class background.",
+        )
+    heads: dict[str, Head] = {"softmax": Softmax(), "sigmoid": Sigmoid(), "binary": Binary()}
+    return heads[chosen]
+
+
 def classes_and_head(
     text: str, channels: int, head: HeadName | None = None, activation: ActivationName | None = None
 ) -> tuple[ClassMap, Head]:
@@ -252,24 +303,7 @@ def classes_and_head(
         If classes and channels do not fit together.
     """
     class_map = _class_map(text, channels)
-    channels = channels or len(class_map)
-    chosen = head or _head_by_numbers(class_map, channels)
-    wanted = len(class_map) if chosen == "softmax" else len(class_map.foreground)
-    if chosen == "binary" and len(class_map.foreground) != 1:
-        raise ModelError(f"a binary model has one class beside the background, not {len(class_map) - 1}")
-    if wanted != channels:
-        raise ModelError(
-            f"{_count(wanted, 'class', 'classes')} named, but the network answers with "
-            f"{_count(channels, 'channel', 'channels')}",
-            advice="Name one class for each channel; call the background's channel background.",
-        )
-    if chosen != "softmax" and activation == "softmax" and channels > 1:
-        raise ModelError(
-            "the network applies softmax, so one of its channels is the background",
-            advice="Call that class background.",
-        )
-    heads: dict[str, Head] = {"softmax": Softmax(), "sigmoid": Sigmoid(), "binary": Binary()}
-    return class_map, heads[chosen]
+    return class_map, head_of(class_map, channels or len(class_map), head, activation)
 
 
 def _count(number: int, one: str, many: str) -> str:

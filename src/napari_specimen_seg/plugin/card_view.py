@@ -86,6 +86,8 @@ def summary(card: ModelCard, *, trained: bool = True) -> str:
         if name is not None:
             parts.append(f"{_pretty(name)} {scores[name]:.2f}")
             break
+    if card.assumed:
+        parts.append(f"{', '.join(card.assumed)} assumed")
     return " · ".join(parts)
 
 
@@ -105,6 +107,7 @@ def card_html(card: ModelCard, *, link_color: str = "inherit") -> str:
     training = card.training
     paragraphs = {
         "": escape(card.description),
+        "Assumed on import": "<br>".join(escape(text) for text in (card.assumed or {}).values()),
         "Trained on": escape(" · ".join(filter(None, [training.data, training.split]))),
         "Scores": "<br>".join(_scores(split, scores) for split, scores in card.scores.items()),
         "Notes": escape(training.notes),

@@ -166,7 +166,8 @@ class ModelsDock(Dock):
 
     def _go_on(self) -> None:
         """Try with what is known; what must be asked comes back as a result like others."""
-        bring, options = self._bring, ImportOptions(**self._said)
+        # Nothing is assumed here: what has a likely answer is asked with that answer filled in.
+        bring, options = self._bring, ImportOptions(**{**self._said, "ask": True})
         assert bring is not None
 
         def work(report: Report) -> Imported | QuestionsError:
@@ -181,7 +182,9 @@ class ModelsDock(Dock):
     def _on_result(self, result: Imported | QuestionsError, warned: tuple[str, ...]) -> None:
         if isinstance(result, QuestionsError):
             self.form.ask(result.questions, self._said)
-            self.status.show_hint("The file does not tell everything. Please fill in:")
+            open_ones = any(not question.likely for question in result.questions)
+            what = "Please fill in:" if open_ones else "Right as it is below? Masks depend on it."
+            self.status.show_hint(f"The file does not tell everything. {what}")
         else:
             self._on_imported(result, warned)
 

@@ -26,9 +26,15 @@ ACTIVATIONS = {
     "sigmoid": "a probability of each class by itself",
 }
 
+HEADS = {
+    "softmax": "the class with the highest score; one channel is the background",
+    "sigmoid": "every class above its threshold; the later class on top",
+}
+
 EXPLAINED: dict[str, Callable[[str], str]] = {
     "preprocessing": explained,
     "activation": lambda text: ACTIVATIONS.get(text, ""),
+    "head": lambda text: HEADS.get(text, ""),
 }
 """What an answer means, shown below it."""
 
@@ -72,7 +78,7 @@ class QuestionForm(QWidget):
             Answers so far, by field; they are shown where they are asked for, and kept where not.
         """
         self._known = dict(known)
-        asked = {question.field: question for question in (*questions, *ALWAYS)}
+        asked = {question.field: question for question in (*_open_first(questions), *ALWAYS)}
         self.fields = {name: self._field(question) for name, question in asked.items()}
         lines = QWidget()
         column = QVBoxLayout(lines)
@@ -89,13 +95,13 @@ class QuestionForm(QWidget):
         next(iter(self.fields.values())).setFocus()
 
     def _field(self, question: Question) -> QComboBox | QLineEdit:
-        value = self._known.get(question.field, "")
+        value = self._known.get(question.field, "") or question.likely
         name = ImportOptions.model_fields[question.field].title or question.field
         if question.candidates:
             combo = slim(QComboBox())
             combo.addItems(list(question.candidates))
-            combo.setEditable(question.field in ("preprocessing", "encoder", "classes"))
-            combo.setCurrentIndex(-1)  # nothing is chosen for the person
+            combo.setEditable(question.field in ("preprocessing", "encoder", "classes", "architecture"))
+            combo.setCurrentIndex(-1)  # nothing is chosen for the person, unless it is likely
             combo.setPlaceholderText(CHOOSE)
             if combo.isEditable():
                 combo.lineEdit().setPlaceholderText(CHOOSE)
@@ -115,6 +121,11 @@ class QuestionForm(QWidget):
             for name, field in self.fields.items()
         }
         return {name: value for name, value in {**self._known, **shown}.items() if value}
+
+
+def _open_first(questions: Iterable[Question]) -> list[Question]:
+    """Return what has no likely answer before what only has to be confirmed."""
+    return sorted(questions, key=lambda question: bool(question.likely))
 
 
 def _explanation(field: QComboBox | QLineEdit, explain: Callable[[str], str]) -> QLabel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -10,14 +10,18 @@ from pydantic import ValidationError
 from ...core.classes import ClassMap
 from ...core.errors import ModelError, one_line, validation_line
 from ...core.preprocessing import ByDtype, FixedResize, Geometry, PadToSquare, Preprocessing, Tiles
-from ..card import Binary, Head, ModelCard, Sigmoid, Softmax, Training
-from ..importing import ImportOptions, Question, QuestionsError, model_name
+from ..card import Head, ModelCard, Training
+from ..importing import Assumption, ImportOptions, Question, QuestionsError, model_name
 from ..presets import (
+    AS_ENCODER,
     IMAGENET,
     ActivationName,
+    HeadName,
     channels_kind,
     class_map_of_names,
     classes_and_head,
+    head_of,
+    preprocessing_names,
     preprocessing_of,
 )
 from .encoders import known_encoder
@@ -65,10 +69,23 @@ class Described:
     ----------
     card : ModelCard
     notes : tuple of str
+    assumed : tuple of Assumption
     """
 
     card: ModelCard
     notes: tuple[str, ...]
+    assumed: tuple[Assumption, ...]
+
+
+@dataclass(slots=True)
+class _Said:
+    """Collects what a person should know."""
+
+    notes: list[str] = field(default_factory=list)
+    assumed: list[Assumption] = field(default_factory=list)
+
+    def assume(self, name: str, ask: str, candidates: tuple[str, ...], taken: str, text: str) -> None:
+        self.assumed.append(Assumption(Question(name, ask, candidates, taken), text))
 
 
 def preset_of(found: Recognition, options: ImportOptions) -> tuple[str, Preset] | None:
@@ -131,17 +148,17 @@ def describe(
     QuestionsError
         If the network ends in a layer that is not known.
     """
-    notes: list[str] = []
+    said = _Said()
     known = preset_of(found, options)
     if known is not None:
         name, preset = known
-        said = {"classes": options.classes, "preprocessing": options.preprocessing}
         usual = {"classes": preset.classes, "preprocessing": preset.preprocessing}
-        options = options.model_copy(update={key: said[key] or usual[key] for key in said})
-        notes.append(f"{'taken' if options.preset else 'recognised'} as {name}: {preset.help}")
-    activation = _activation(found, options, notes)
-    class_map, head = _classes(found, options, activation, notes)
-    preprocessing = _preprocessing(found, options, scaling, geometry, notes)
+        given = {key: getattr(options, key) or value for key, value in usual.items()}
+        options = options.model_copy(update=given)
+        said.notes.append(f"{'taken' if options.preset else 'recognised'} as {name}: {preset.help}")
+    activation = _activation(found, options, said)
+    class_map, head = _classes(found, options, activation, said)
+    preprocessing = _preprocessing(found, options, scaling, geometry, said)
     try:
         card = ModelCard(
             name=options.name or model_name(found.path.stem),
@@ -160,19 +177,21 @@ def describe(
         raise ModelError(
             f"the network cannot be described: {validation_line(error)}", path=found.path
         ) from error
-    return Described(card, tuple(notes))
+    return Described(card, tuple(said.notes), tuple(said.assumed))
 
 
 def _what(found: Recognition) -> str:
     return "A U-Net of fastai" if found.family == "fastai" else found.architecture
 
 
-def _activation(found: Recognition, options: ImportOptions, notes: list[str]) -> Activation:
+def _activation(found: Recognition, options: ImportOptions, said: _Said) -> Activation:
     names: dict[str, Activation] = {"none": None, "sigmoid": "sigmoid", "softmax": "softmax"}
     stored = found.activation
     if options.activation is not None:
         if stored and stored != options.activation:
-            notes.append(f"the file says activation {stored}; {options.activation} was asked for and taken")
+            said.notes.append(
+                f"the file says activation {stored}; {options.activation} was asked for and taken"
+            )
         return names[options.activation]
     if stored == "logsoftmax":
         return "logsoftmax"
@@ -182,9 +201,12 @@ def _activation(found: Recognition, options: ImportOptions, notes: list[str]) ->
         )
         raise QuestionsError((question,), path=found.path)
     if not stored:
-        notes.append(
-            "the file does not tell whether sigmoid or softmax follows the last layer; its answer is taken "
-            "as it is (otherwise: --activation)"
+        said.assume(
+            "activation",
+            "What follows the network's last layer?",
+            ("none", "sigmoid", "softmax") if found.out_channels > 1 else ("none", "sigmoid"),
+            "none",
+            "nothing follows the last layer: its answer is taken as it is",
         )
     return names.get(stored)
 
@@ -193,7 +215,7 @@ def _activation(found: Recognition, options: ImportOptions, notes: list[str]) ->
 
 
 def _classes(
-    found: Recognition, options: ImportOptions, activation: Activation, notes: list[str]
+    found: Recognition, options: ImportOptions, activation: Activation, said: _Said
 ) -> tuple[ClassMap, Head]:
     shown: ActivationName = "softmax" if activation == "logsoftmax" else activation or "none"
     channels = found.out_channels
@@ -201,16 +223,21 @@ def _classes(
         return classes_and_head(options.classes, channels, options.head, shown)
     names = _channel_names(found.classes, channels)
     if not names or options.classes is not None:
-        return _numbered(found, options, shown, notes)
-    notes.append(f"classes as the file names them: {one_line(', '.join(names), 200)}")
+        return _numbered(found, options, shown, said)
+    said.notes.append(f"classes as the file names them: {one_line(', '.join(names), 200)}")
     class_map = class_map_of_names(list(names), channels)
-    return class_map, _head(class_map, channels, options)
+    if options.head is None and channels > 1 and channels != len(class_map) and shown == "none":
+        _assume_head("sigmoid", said)  # no class in the file is called background
+    return class_map, head_of(class_map, channels, options.head, shown)
 
 
-def _head(class_map: ClassMap, channels: int, options: ImportOptions) -> Head:
-    if channels == len(class_map) and channels > 1:
-        return Softmax()
-    return Binary() if channels == 1 and options.head != "sigmoid" else Sigmoid()
+def _assume_head(kind: HeadName, said: _Said) -> None:
+    texts = {
+        "softmax": "one class per pixel, the first channel is the background",
+        "sigmoid": "each class by itself, the later on top where several are on",
+    }
+    ask = "Does every pixel have one class (softmax), or is each class there or not by itself (sigmoid)?"
+    said.assume("head", ask, ("softmax", "sigmoid"), kind, texts[kind])
 
 
 def _channel_names(names: tuple[str, ...], channels: int) -> tuple[str, ...]:
@@ -223,28 +250,29 @@ def _channel_names(names: tuple[str, ...], channels: int) -> tuple[str, ...]:
 
 
 def _numbered(
-    found: Recognition, options: ImportOptions, activation: ActivationName, notes: list[str]
+    found: Recognition, options: ImportOptions, activation: ActivationName, said: _Said
 ) -> tuple[ClassMap, Head]:
     """Name the classes by numbers; the head follows from the activation where it can."""
     channels = found.out_channels
     if options.classes is not None and int(options.classes[:6]) not in (channels, channels + 1):
         raise ModelError(f"{options.classes} classes were named, but the network has {channels} channels")
-    likely = "softmax" if activation == "softmax" else "sigmoid" if activation == "sigmoid" else ""
-    kind = options.head or ("binary" if channels == 1 else likely or "softmax")
-    if channels > 1 and not options.head and not likely:
-        notes.append(
-            "one class per pixel is assumed, the first channel as background (otherwise: --head sigmoid "
-            "or --classes)"
-        )
+    kind: HeadName = "binary" if channels == 1 else "sigmoid" if activation == "sigmoid" else "softmax"
+    kind = options.head or kind
+    if channels > 1 and not options.head and activation == "none":
+        _assume_head(kind, said)
     names = [f"class {number}" for number in range(1, channels + (kind != "softmax"))]
     if kind == "softmax":
         names = ["background", *names]
-    notes.append(f"the file does not tell what its {channels} channels are called; name them with --classes")
-    return classes_and_head(",".join(names), channels, options.head or _literal(kind), activation)
+    written = ",".join(names)
+    if options.classes is None:
+        ask = f"What {'are' if channels > 1 else 'is'} {_channels(channels)} called, in that order?"
+        text = f"{_channels(channels)} {'are' if channels > 1 else 'is'} called {one_line(written, 100)}"
+        said.assume("classes", ask, (), written, text.replace(",", ", "))
+    return classes_and_head(written, channels, kind, activation)
 
 
-def _literal(kind: str) -> Literal["softmax", "sigmoid", "binary"]:
-    return "softmax" if kind == "softmax" else "binary" if kind == "binary" else "sigmoid"
+def _channels(count: int) -> str:
+    return f"its {count} channels" if count > 1 else "its channel"
 
 
 # -- preprocessing ---------------------------------------------------------------------------------
@@ -255,21 +283,20 @@ def _preprocessing(
     options: ImportOptions,
     scaling: Scaling | None,
     geometry: Geometry | None,
-    notes: list[str],
+    said: _Said,
 ) -> Preprocessing:
     channels, text = found.in_channels, options.preprocessing or ""
     shape = geometry or Tiles(fitted=not _looks_at_all(found))
-    if text and not text.startswith(":"):
+    name, colon, size = text.partition(":")
+    as_encoder = name == AS_ENCODER and known_encoder(found.encoder) is not None
+    if name and not as_encoder:
         return preprocessing_of(text, channels, shape)
-    if text:  # only a geometry: values are scaled as the file tells
-        shape = preprocessing_of(f"zero-one{text}", channels).geometry
-    used = scaling or _usual(found.encoder, channels)
-    if scaling is None:
-        notes.append(_scaled_how(used, found))
-    if geometry is None and not text:
-        notes.append(
-            "pictures are taken at their own size, in tiles of 512 (otherwise for instance: --preprocessing "
-            "imagenet:resize=320x800)"
+    if colon:  # only a geometry
+        shape = preprocessing_of(f"zero-one:{size}", channels).geometry
+    used = _usual(found.encoder, channels) if scaling is None or as_encoder else scaling
+    if not as_encoder:
+        _assume_preprocessing(
+            found, None if scaling else used, geometry is None and not text, colon + size, said
         )
     return Preprocessing(
         channels=channels_kind(channels), values=ByDtype(), mean=used.mean, std=used.std, geometry=shape
@@ -282,16 +309,32 @@ def _usual(encoder: str, channels: int) -> Scaling:
     return Scaling(mean, std) if channels == 3 else Scaling((0.0,) * channels, (1.0,) * channels)
 
 
+def _assume_preprocessing(
+    found: Recognition, used: Scaling | None, size_too: bool, shape: str, said: _Said
+) -> None:
+    """Say what of scaling and size is not told; `used` is None where the file tells the scaling."""
+    names = [name for name in preprocessing_names(found.in_channels) if name != "fish-traits"]
+    if found.in_channels == 3 and known_encoder(found.encoder) is not None:
+        names = [AS_ENCODER, *names]
+    elif found.in_channels != 3:
+        names = ["zero-one", *(name for name in names if name != "zero-one")]
+    parts = [_scaled_how(used, found)] if used is not None else []
+    if size_too:
+        parts.append("pictures are taken at their own size, in tiles of 512")
+    if not parts:
+        return
+    likely = (f"{names[0]}{shape}",) if used is not None else (":tiles=512",)
+    others = (f"{names[0]}:resize=320x800", f"{names[0]}:pad=512") if size_too else ()
+    rest = tuple(f"{name}{shape}" for name in names[1:]) if used is not None else ()
+    ask = "How are pictures brought to the values and the size that it was trained with?"
+    said.assume("preprocessing", ask, (*likely, *others, *rest), likely[0], "; ".join(parts))
+
+
 def _scaled_how(used: Scaling, found: Recognition) -> str:
     numbers = ", ".join(f"{value:.3g}" for value in used.mean)
-    how = (
-        f"as encoder {found.encoder} was pre-trained (mean {numbers})"
-        if found.in_channels == 3
-        else "from 0 to 1"
-    )
-    return (
-        f"the file does not tell how values were scaled; they are scaled {how} (otherwise: --preprocessing)"
-    )
+    if found.in_channels != 3:
+        return "values are scaled from 0 to 1"
+    return f"values are scaled as encoder {found.encoder} was pre-trained (mean {numbers})"
 
 
 def _looks_at_all(found: Recognition) -> bool:

@@ -188,8 +188,8 @@ def _draft(contents: Contents, found: Recognition, options: ImportOptions, repor
     renamed, converted = _renamed(weights, fitted)
     card = _with_origin(fitted, contents)
     complete = _checked(card, renamed)
-    notes = (*found.notes, *found.assumed, *described.notes, *_padded(pipeline), *fitted.notes, *converted)
-    return Draft(card, complete, notes)
+    notes = (*found.notes, *described.notes, *_padded(pipeline), *fitted.notes, *converted)
+    return Draft(card, complete, notes, assumed=(*found.assumed, *described.assumed, *fitted.assumed))
 
 
 def _refuse_too_large(refs: Mapping[str, TensorRef], path: Path) -> None:

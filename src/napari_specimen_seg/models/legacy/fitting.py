@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
 from ..card import ModelCard
+from ..importing import Assumption, Question
 from ..network import build_network
 from ..repairs import Repair
 from . import fastai
@@ -37,12 +38,14 @@ class Fit:
     comparison : Comparison, optional
         Of the layers, if the whole network was pickled.
     notes : tuple of str
+    assumed : tuple of Assumption
     """
 
     card: ModelCard
     names: dict[str, str]
     comparison: Comparison | None
     notes: tuple[str, ...]
+    assumed: tuple[Assumption, ...] = ()
 
     @property
     def agreement(self) -> str:
@@ -101,13 +104,12 @@ def fit(found: Recognition, card: ModelCard, shapes: Shapes) -> Fit:
     assert best is not None
     _refuse_misfit(best, found)
     used = {name: today for name, today in names.items() if name not in best.extra}
-    notes = list(_notes(best))
-    repairs = (
-        best.comparison.repairs if best.comparison is not None else _old_padding(best.card, found, notes)
-    )
+    known = best.comparison
+    repairs = known.repairs if known is not None else _old_padding(best.card, found)
     fitted = best.card.model_copy(update={"repairs": tuple(repairs) or None})
-    made = Fit(fitted, used, best.comparison, ())
-    return replace(made, notes=(*filter(None, [made.agreement]), *notes))
+    assumed = () if known is not None else _padding_assumed(best.card, found)
+    made = Fit(fitted, used, known, (), assumed)
+    return replace(made, notes=(*filter(None, [made.agreement]), *_notes(best)))
 
 
 def _names(found: Recognition, shapes: Shapes) -> dict[str, str]:
@@ -237,21 +239,35 @@ SIDES = {"b1": 240, "b2": 260, "b3": 300, "b4": 380, "b5": 456, "b6": 528, "b7":
 """Side of the pictures that each EfficientNet was made for (Tan & Le 2019, arXiv:1905.11946)."""
 
 
-def _old_padding(card: ModelCard, found: Recognition, notes: list[str]) -> list[Repair]:
+def _old_padding(card: ModelCard, found: Recognition) -> list[Repair]:
     """Restore the padding of segmentation-models-pytorch 0.2, if the person says that it is of that version.
 
     It padded every layer as if it saw the full picture; later versions pad for the size that arrives there.
     """
-    bare = card.encoder.removeprefix("efficientnet-")
-    if bare not in SIDES or card.encoder == bare:
+    side = _side(card)
+    if not side or not found.told.get("version", "").startswith("0.2"):
         return []
-    if not found.told.get("version", "").startswith("0.2"):
-        notes.append(
-            "weights alone do not tell the version of segmentation-models-pytorch: before 0.3 this encoder "
-            f"was padded otherwise, and masks differ a little (if so: --encoder {card.encoder}@0.2)"
-        )
-        return []
-    return list(_padding_repairs(skeleton(card), SIDES[bare]))
+    return list(_padding_repairs(skeleton(card), side))
+
+
+def _padding_assumed(card: ModelCard, found: Recognition) -> tuple[Assumption, ...]:
+    if not _side(card) or found.told.get("version"):
+        return ()
+    now, then = f"{card.encoder}@0.3", f"{card.encoder}@0.2"
+    question = Question(
+        "encoder", "Was it trained with segmentation-models-pytorch before 0.3, or later?", (now, then), now
+    )
+    text = (
+        "trained with segmentation-models-pytorch 0.3 or later, which weights alone do not tell: before, "
+        "this encoder was padded otherwise, and masks differ a little"
+    )
+    return (Assumption(question, text),)
+
+
+def _side(card: ModelCard) -> int:
+    """Return the side of the pictures that an EfficientNet of that library was made for; 0 for others."""
+    name = card.encoder
+    return SIDES.get(name.removeprefix("efficientnet-"), 0) if name.startswith("efficientnet-") else 0
 
 
 def _padding_repairs(network: torch.nn.Module, side: int) -> Iterator[Repair]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ModelError, one_line
-from ..importing import ImportOptions, Question, QuestionsError
+from ..importing import Assumption, ImportOptions, Question, QuestionsError
 from .decoders import ARCHITECTURES, architecture_of, decoder_options, free_options
 from .encoders import encoders_of, input_channels, known_encoder, today
 from .fastai import encoder_of, layout_of, strange_layers, unet_options
@@ -60,8 +60,8 @@ class Recognition:
         Names in the order of the channels, where the file has them.
     told : dict of str to str
         Field to how it is known: ``file``, ``shapes`` or ``person``.
-    assumed : tuple of str
-        What cannot be told and is taken as the library's usual value, one line each.
+    assumed : tuple of Assumption
+        What cannot be told and is taken as the library's usual value.
     questions : tuple of Question
         What must be answered before the model can be imported.
     notes : tuple of str
@@ -80,7 +80,7 @@ class Recognition:
     options: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     told: dict[str, str] = field(default_factory=dict)
-    assumed: tuple[str, ...] = ()
+    assumed: tuple[Assumption, ...] = ()
     questions: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -279,17 +279,27 @@ def _activation(layer: Layer | None, hints: Hints) -> str:
     return LAYERS.get(place.kind.name, place.kind.dotted)
 
 
-def _assumed(architecture: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say which settings a state dict does not hold."""
-    lines = []
-    for name, values in free_options(architecture).items():
-        if name not in settings:
-            value = "/".join(map(str, values[0])) if isinstance(values[0], tuple) else values[0]
-            lines.append(
-                f"{name} is taken as {value}, which a state dict does not hold "
-                f"(otherwise: --architecture {architecture}:{name}=…)"
-            )
-    return tuple(lines)
+def _assumed(architecture: str, settings: Mapping[str, Any]) -> tuple[Assumption, ...]:
+    """Say which settings of a decoder a state dict does not hold."""
+    free = {name: values for name, values in free_options(architecture).items() if name not in settings}
+    if not free:
+        return ()
+    usual = [f"{name}={_written(values[0])}" for name, values in free.items()]
+    others = [
+        f"{architecture}:{','.join((*usual[:place], f'{name}={_written(value)}', *usual[place + 1 :]))}"
+        for place, (name, values) in enumerate(free.items())
+        for value in values[1:]
+    ]
+    likely = f"{architecture}:{','.join(usual)}"
+    question = Question(
+        "architecture", f"With which settings was this {architecture} made?", (likely, *others), likely
+    )
+    what = ", ".join(usual).replace("=", " ")
+    return (Assumption(question, f"{what}: the library's own, which weights alone do not tell"),)
+
+
+def _written(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def split_settings(text: str | None) -> tuple[str, dict[str, Any]]:
@@ -361,8 +371,14 @@ def _fastai(start: Recognition, shapes: Shapes, options: ImportOptions) -> Recog
     )
 
 
-_NO_BLUR = (
-    "blur is taken as off, which a state dict does not hold (otherwise: --architecture FastaiUnet:blur=true)"
+_NO_BLUR = Assumption(
+    Question(
+        "architecture",
+        "Was this U-Net made with blur?",
+        ("FastaiUnet:blur=false", "FastaiUnet:blur=true"),
+        "FastaiUnet:blur=false",
+    ),
+    "no blur, ReLU everywhere and no y_range: fastai's own, which weights alone do not tell",
 )
 
 
