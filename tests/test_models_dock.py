@@ -14,10 +14,11 @@ from test_models import card as make_card
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-from napari_specimen_seg.core.errors import CancelledError
+from napari_specimen_seg.core.errors import CancelledError, ModelError
 from napari_specimen_seg.core.progress import Progress
 from napari_specimen_seg.models import library
 from napari_specimen_seg.models.bundle import read_card, write_bundle
+from napari_specimen_seg.models.importing import Question, QuestionsError
 from napari_specimen_seg.models.predictor import load_model
 from napari_specimen_seg.plugin.model_picker import ModelPicker
 from napari_specimen_seg.plugin.models import ModelsDock
@@ -218,6 +219,60 @@ def test_a_dropped_file_is_imported(dock, net, qtbot):
 def test_several_dropped_files_are_left_alone(dock, net, home):
     drop(dock, net, home)
     assert dock.job is None
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("net.onnx", True), ("net.PTH", True), ("net.zip", False), ("net.png", False)]
+)
+def test_a_model_dropped_on_the_canvas_goes_to_the_dock(name, ours, tmp_path, monkeypatch):
+    from napari_specimen_seg.plugin import model_reader
+
+    (tmp_path / name).touch()
+    taken = []
+    monkeypatch.setattr(model_reader, "_viewer", object)
+    monkeypatch.setattr("napari_specimen_seg.plugin.dock.open_dock", lambda *_: Taking(taken))
+    reader = model_reader.get_reader(str(tmp_path / name))
+    assert (reader is not None) == ours
+    if reader is not None:
+        assert reader(str(tmp_path / name)) == [(None,)]
+        assert taken == [tmp_path / name]
+    monkeypatch.setattr(model_reader, "_viewer", lambda: None)
+    assert model_reader.get_reader(str(tmp_path / name)) is None
+
+
+class Taking:
+    def __init__(self, taken):
+        self.import_path = taken.append
+
+
+def test_likely_answers_are_filled_in_to_be_confirmed(dock, tmp_path, monkeypatch, qtbot):
+    asked = []
+
+    def assuming(path, folder, options, report):
+        asked.append(options)
+        if options.head is None:
+            questions = (
+                Question("head", "One class per pixel?", ("softmax", "sigmoid"), "softmax"),
+                Question("classes", "What are they called?", (), "background,class 1"),
+                Question("encoder", "Which encoder?", ("resnet18", "resnet34")),
+            )
+            raise QuestionsError(questions, path=path)
+        raise ModelError("enough", path=path)
+
+    monkeypatch.setattr("napari_specimen_seg.models.importing.import_model", assuming)
+    (tmp_path / "net.pth").touch()
+    dock.import_path(tmp_path / "net.pth")
+    finish(qtbot, dock)
+    assert list(dock.form.fields) == ["encoder", "head", "classes", "name", "license"]
+    assert dock.form.fields["head"].currentText() == "softmax"
+    assert dock.form.fields["classes"].text() == "background,class 1"
+    assert dock.form.fields["encoder"].currentText() == ""
+    fill(dock, encoder="resnet34", classes="background, leaf")
+    dock.form.go.click()
+    finish(qtbot, dock)
+    first, second = asked
+    assert first.ask
+    assert (second.head, second.classes, second.encoder) == ("softmax", "background, leaf", "resnet34")
 
 
 # -- the Hub ---------------------------------------------------------------------------------------
