@@ -130,7 +130,7 @@ def test_a_run_is_started_watched_and_stopped(dock, data, qtbot, tmp_path):
     assert (tmp_path / "out" / "card.json").is_file()
     assert dock.status.text.text().startswith("Done: out.")
     assert dock.go.isEnabled()
-    assert not dock.use.isHidden()
+    assert not dock.after.isHidden()
 
 
 def test_a_run_that_goes_on_elsewhere_can_be_watched(dock, qtbot, tmp_path):

@@ -12,6 +12,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+LEAST_CONTRAST = 3.0
+"""Of what is drawn against the background."""
+
 Draw = Callable[["Plot"], None]
 """Puts lines and points into the plot's canvas, which is empty."""
 
@@ -43,6 +46,7 @@ class ThemedPlot(QWidget):
         self.canvas.setMenuEnabled(False)
         self.canvas.hideButtons()
         self.canvas.setMouseEnabled(False, False)
+        self.canvas.getPlotItem().setContentsMargins(0, 7, 7, 0)  # or the topmost number is cut
         for side in ("left", "bottom"):
             self.canvas.getAxis(side).enableAutoSIPrefix(False)
         self.layout().addWidget(self.canvas)
@@ -72,6 +76,30 @@ class ThemedPlot(QWidget):
     def soft_color(self) -> str:
         """A colour for what is in the background, in the theme of the moment."""
         return str(self.theme.secondary.as_hex())
+
+    def readable(self, color: str) -> str:
+        """Return a colour, as much lighter or darker as it must be to be seen on the background.
+
+        The contrast ratio is that of the Web Content Accessibility Guidelines 2.2, which ask for 3 to 1.
+        """
+        ground = _rgb(self.theme.background.as_hex())
+        toward = 0.0 if _luminance(ground) > 0.5 else 1.0
+        rgb = _rgb(color)
+        for _ in range(20):
+            light, dark = sorted((_luminance(rgb), _luminance(ground)), reverse=True)
+            if (light + 0.05) / (dark + 0.05) >= LEAST_CONTRAST:
+                break
+            rgb = tuple(value + 0.1 * (toward - value) for value in rgb)
+        return "#" + "".join(f"{round(value * 255):02x}" for value in rgb)
+
+
+def _rgb(color: str) -> tuple[float, ...]:
+    return tuple(int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
+
+
+def _luminance(rgb: tuple[float, ...]) -> float:
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in rgb]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 class Plot(ThemedPlot):

@@ -14,11 +14,11 @@ from ..core.classes import ClassMap
 from ..core.errors import SpecimenError
 from ..core.progress import Progress, Report
 from ..training.config import TrainConfig
-from .dock import Dock, button, open_dock, primary, row
+from .dock import Dock, button, primary, row
 from .library_events import library_events
 from .reproduce import Reproduce
 from .status import duration
-from .train_after import HeldOut, held_out_work
+from .train_after import AfterTraining
 from .train_close import CloseGuard, ask_fate
 from .train_curves import Curves
 from .train_data import Looked, look_at
@@ -28,6 +28,7 @@ from .train_overlay import Overlay
 from .train_rate import Found, rate_work
 from .train_recipe import data_folder
 from .train_setup import Setup
+from .train_strokes import BEGIN, StrokesPanel
 from .train_watch import Watcher
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class TrainDock(Dock):
         super().__init__(napari_viewer, HINT)
         self._epochs = 1
         self._looked: Looked | None = None
-        self._model: Path | None = None
+        self._finished: Path | None = None
         self._make_controls()
         self._arrange()
         self._connect()
@@ -68,30 +69,48 @@ class TrainDock(Dock):
         self.curves = Curves(self.viewer)
         self.overlay_on = QCheckBox("show the validation picture while training")
         self.overlay_on.setChecked(True)
-        self.use = button("Use this model ▸", self.use_model, "Open the Segment dock with the new model")
-        self.evaluate = button(
-            "Evaluate ▸", self.open_evaluate, "Open the Evaluate dock with the pictures it did not learn from"
-        )
+        self.after = AfterTraining(self)
         self.reproduce = Reproduce(self.setup.recipe_text, save_as="train.toml")
         self.left = LeftBanner()
         self.watcher = Watcher(self)
         self.overlay = Overlay(self.viewer)
+        self.strokes = StrokesPanel(self)
+        self.mode_whole = button("Train a model", lambda: self.show_mode(strokes=False), checkable=True)
+        self.mode_strokes = button("Learn from strokes", lambda: self.show_mode(strokes=True), checkable=True)
         self._look_soon = QTimer(self)
         self._look_soon.setSingleShot(True)
         self._look_soon.setInterval(LOOK_AFTER_MS)
         self._look_soon.timeout.connect(self.look)
 
     def _arrange(self) -> None:
+        self.body.addLayout(row(self.mode_whole, self.mode_strokes))
         self.body.addWidget(self.left)
         self.body.addWidget(self.setup)
+        self.body.addWidget(self.strokes)
         self.body.addLayout(row(self.go, self.stop))
         for part in (self.status, self.curves, self.overlay_on):
             self.body.addWidget(part)
-        self.body.addLayout(row(self.use, self.evaluate, self.reproduce.toggle, stretch=2))
+        self.body.addLayout(row(self.after, self.reproduce.toggle, stretch=1))
         self.body.addWidget(self.reproduce)
         self.body.addStretch(1)
-        for part in (self.stop, self.use, self.evaluate, self.overlay_on):
+        for part in (self.stop, self.overlay_on):
             part.setVisible(False)
+        self.show_mode(strokes=False)
+
+    def show_mode(self, *, strokes: bool) -> None:
+        """Show the controls of one of the two ways to learn; a training that goes on is shown in its own."""
+        self.mode_whole.setChecked(not strokes)
+        self.mode_strokes.setChecked(strokes)
+        self.strokes.setVisible(strokes)
+        self.reproduce.toggle.setChecked(False)
+        running = self.watcher.is_running
+        for part in (self.setup, self.go, self.reproduce.toggle):
+            part.setVisible(not strokes)
+        for part in (self.stop, self.overlay_on):
+            part.setVisible(running and not strokes)
+        self.curves.setVisible(not strokes and bool(self.curves.epochs or self.curves.steps))
+        if self.job is None and not running:
+            self.status.show_hint(BEGIN if strokes else HINT)
 
     def _connect(self) -> None:
         self.setup.data_changed.connect(self._look_soon.start)
@@ -101,8 +120,9 @@ class TrainDock(Dock):
         self.setup.attach.clicked.connect(lambda *_: self._ask_attach())
         self.overlay_on.toggled.connect(lambda on: self.overlay.update() if on else self.overlay.remove())
         self.left.watch_asked.connect(self.watch)
-        self.left.use_asked.connect(self.take_up)
+        self.left.use_asked.connect(self.after.take_up)
         self.left.resume_asked.connect(self.resume)
+        self.strokes.saved.connect(lambda folder: self.after.show_model(folder, held_out=False))
         self.watcher.told.connect(self.on_event)
         self.watcher.ended.connect(self.on_end)
         for emitter in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
@@ -237,8 +257,8 @@ class TrainDock(Dock):
         self.stop.setVisible(True)
         self.stop.setEnabled(True)
         self.stop.setText(STOP)
-        for part in (self.use, self.evaluate):
-            part.setVisible(False)
+        self.after.show_model(None)
+        self._finished = None
         self.overlay_on.setVisible(True)
         self._show_progress("starting", 0, 0)
 
@@ -286,7 +306,7 @@ class TrainDock(Dock):
             case "note":
                 self.status.bar.setToolTip(event["text"])
             case "finished":
-                self._model = self.watcher.run.folder if self.watcher.run is not None else None
+                self._finished = self.watcher.run.folder if self.watcher.run is not None else None
                 library_events().changed.emit()  # a new model may lie in the person's model folder
             case "failed":
                 self.overlay.remove()
@@ -318,9 +338,8 @@ class TrainDock(Dock):
         self.go.setEnabled(True)
         self.stop.setVisible(False)
         self.setup.show_default_out()
-        finished = self._model is not None and run is not None and self._model == run.folder
-        for part in (self.use, self.evaluate):
-            part.setVisible(finished)
+        finished = self._finished is not None and run is not None and self._finished == run.folder
+        self.after.show_model(self._finished if finished else None)
         if problem is not None:
             self.overlay.remove()
             self.show_error(problem)
@@ -331,42 +350,6 @@ class TrainDock(Dock):
         elif not self.status.bar.isHidden():
             self.overlay.remove()
             self.status.show_hint("Stopped before there was a model to keep.")
-
-    # -- after training ----------------------------------------------------------------------------
-
-    def take_up(self, folder: Path) -> None:
-        """Offer what can be done with a model that was finished while nobody looked."""
-        self._model = folder
-        for part in (self.use, self.evaluate):
-            part.setVisible(True)
-        self.use_model()
-
-    def use_model(self) -> None:
-        """Open the Segment dock with the new model."""
-        from .segment import SegmentDock
-
-        if self._model is not None:
-            open_dock(self.viewer, SegmentDock, "Segment").models.choose(self._model)
-
-    def open_evaluate(self) -> None:
-        """Open the Evaluate dock with the new model and the pictures that it did not learn from."""
-        if self._model is not None and self.job is None:
-            model = self._model
-            work = held_out_work(model)
-            self.run("Gather the validation pictures", work, lambda found, _: self._evaluate(model, found))
-
-    def _evaluate(self, model: Path, found: HeldOut) -> None:
-        from .evaluate import EvaluateDock
-
-        dock = open_dock(self.viewer, EvaluateDock, "Evaluate")
-        dock.data.from_folders.setChecked(True)
-        dock.data.images.choose(found.images)
-        dock.data.labels.choose(found.labels)
-        if found.ignore is not None:
-            dock.ignore.setText(str(found.ignore))
-        if str(model) not in [chosen.model for chosen in dock.competitors.chosen]:
-            dock.competitors.add_model(str(model))
-        self.status.show_hint(f"{found.count} pictures that it did not learn from wait in the Evaluate dock.")
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -390,4 +373,5 @@ class TrainDock(Dock):
         self._guard.let_go()
         self.overlay.shut_down()
         self.setup.shut_down()
+        self.strokes.close_process()
         super().shut_down()

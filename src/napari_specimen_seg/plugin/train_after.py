@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from qtpy.QtWidgets import QWidget
 
 from ..core.progress import Progress, Report
+from .dock import Dock, button, open_dock, row
 
 if TYPE_CHECKING:
     from ..core.classes import ClassMap
@@ -41,6 +43,78 @@ class HeldOut:
     labels: Path
     count: int
     ignore: int | None
+
+
+class AfterTraining(QWidget):
+    """Buttons that lead on with a new model.
+
+    Parameters
+    ----------
+    dock : Dock
+        Whose job gathers the pictures.
+    """
+
+    def __init__(self, dock: Dock) -> None:
+        super().__init__()
+        self._dock = dock
+        self.model: Path | None = None
+        self.use = button("Use this model ▸", self.open_segment, "Open the Segment dock with the new model")
+        self.evaluate = button(
+            "Evaluate ▸", self.open_evaluate, "Open the Evaluate dock with the pictures it did not learn from"
+        )
+        self.setLayout(row(self.use, self.evaluate))
+        self.show_model(None)
+
+    def show_model(self, model: Path | None, *, held_out: bool = True) -> None:
+        """Offer what can be done with a model; None hides everything.
+
+        Parameters
+        ----------
+        model : Path, optional
+            Its folder.
+        held_out : bool
+            Whether it has pictures that it did not learn from.
+        """
+        self.model = model
+        self.setVisible(model is not None)
+        self.evaluate.setVisible(held_out)
+
+    def take_up(self, model: Path) -> None:
+        """Use a model that was finished while nobody looked."""
+        self.show_model(model)
+        self.open_segment()
+
+    def open_segment(self) -> None:
+        """Open the Segment dock with the model."""
+        from .segment import SegmentDock
+
+        if self.model is not None:
+            open_dock(self._dock.viewer, SegmentDock, "Segment").models.choose(self.model)
+
+    def open_evaluate(self) -> None:
+        """Open the Evaluate dock with the model and the pictures that it did not learn from."""
+        if self.model is not None and self._dock.job is None:
+            model = self.model
+            self._dock.run(
+                "Gather the validation pictures",
+                held_out_work(model),
+                lambda found, _: self._evaluate(model, found),
+            )
+
+    def _evaluate(self, model: Path, found: HeldOut) -> None:
+        from .evaluate import EvaluateDock
+
+        dock = open_dock(self._dock.viewer, EvaluateDock, "Evaluate")
+        dock.data.from_folders.setChecked(True)
+        dock.data.images.choose(found.images)
+        dock.data.labels.choose(found.labels)
+        if found.ignore is not None:
+            dock.ignore.setText(str(found.ignore))
+        if str(model) not in [chosen.model for chosen in dock.competitors.chosen]:
+            dock.competitors.add_model(str(model))
+        self._dock.status.show_hint(
+            f"{found.count} pictures that it did not learn from wait in the Evaluate dock."
+        )
 
 
 def held_out_work(model: Path) -> Callable[[Report], HeldOut]:

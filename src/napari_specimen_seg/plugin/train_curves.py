@@ -198,6 +198,7 @@ class Curves(QWidget):
         ends: dict[str, float] = {}
         for name, (values, color, dashed) in lines.items():
             ys = np.array([np.nan if v is None else v for v in values], float)
+            color = plot.readable(color)
             known = np.flatnonzero(np.isfinite(ys))
             if not len(known):
                 continue
@@ -207,7 +208,7 @@ class Curves(QWidget):
             ends[name] = float(np.clip(ys[known[-1]], *span))
         places = spread(list(ends.values()), LABEL_GAP * (span[1] - span[0]), *span)
         for name, y in zip(ends, places, strict=True):
-            plot.text(xs[-1], y, f" {name}", lines[name][1])
+            plot.text(xs[-1], y, f" {name}", plot.readable(lines[name][1]))
 
     def _mark_best(self, plot: Plot, key: str, *, tell: bool) -> None:
         best = self.best

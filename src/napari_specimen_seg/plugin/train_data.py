@@ -303,10 +303,13 @@ class DataPicker(QWidget):
         """Bring everything in line with what is chosen and open."""
         del event
         folders = not self.uses_layers
+        planes = [] if folders else labelled_planes(self._viewer)
+        if planes and planes == self.planes:
+            return  # a layer of another kind came or went
         for widget in (self.choose_images, self.choose_labels):
             widget.setVisible(folders)
         self.findings.setVisible(False)
-        self.planes = [] if folders else labelled_planes(self._viewer)
+        self.planes = planes
         if folders:
             names = [one_line(p.name, 40) for p in (self.images, self.labels) if p is not None]
             self.about.setText(" + ".join(names) or "Choose a folder of pictures and a folder of masks.")

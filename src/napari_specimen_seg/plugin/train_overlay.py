@@ -63,7 +63,7 @@ class Overlay(QObject):
             return
         self._again = False
         shown, picture = self.folder / SHOWN, self.picture
-        needed = self._picture_layer() is None
+        needed = self._picture_layer() is None and not self._is_open()
 
         def work(report: Report) -> _Read:
             from ..core.files import read_image
@@ -106,14 +106,14 @@ class Overlay(QObject):
         return f"{self.picture.stem if self.picture else ''} (validation)"
 
     def _picture_layer(self) -> Any:
-        if self.over is not None and self.over in self._viewer.layers:
-            return self.over
         return next((x for x in self._viewer.layers if x.name == self._name and HELPER in x.metadata), None)
 
     def _show(self, found: _Read) -> None:
         """Put answer and picture into the viewer without changing which layer is selected."""
         active = self._viewer.layers.selection.active
-        if found.image is not None and self._picture_layer() is None:
+        if self._picture_layer() is None and self.over is not None and self._is_open():
+            self._add_view(self.over)
+        elif found.image is not None and self._picture_layer() is None:
             self._add_picture(found.image)
         picture = self._picture_layer()
         name = f"{self._name} while training"
@@ -124,6 +124,15 @@ class Overlay(QObject):
             self._add_labels(found.labels, name, picture)
         if active is not None and active in self._viewer.layers:
             self._viewer.layers.selection.active = active
+
+    def _is_open(self) -> bool:
+        return self.over is not None and self.over in self._viewer.layers
+
+    def _add_view(self, over: Image) -> None:
+        """Show an open picture once more, above all that is open; the numbers are shared."""
+        data, options, kind = over.as_layer_data_tuple()
+        options |= {"name": self._name, "visible": True, "metadata": {HELPER: True}}
+        self._layers += self._viewer._add_layer_from_data(data, options, kind)
 
     def _add_picture(self, image: SpecimenImage) -> None:
         empty = not self._viewer.layers

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,8 @@ class Watcher(QObject):
             self._began |= event["event"] in ("started", "step", "epoch")
             self._failed |= event["event"] == "failed"
             self.told.emit(event)
-        if not alive:
-            self._timer.stop()
+        if not alive or any(event["event"] == "finished" for event in events):
+            self._timer.stop()  # what the process still does after its model is complete matters to nobody
             problem = self._problem()
             self._clean_up()
             self.ended.emit(problem)
@@ -169,9 +170,9 @@ class Watcher(QObject):
     def _problem(self) -> SpecimenError | None:
         """Return why the run ended, unless that is as it should be or the run itself told."""
         assert self.run is not None
-        code = self._child.returncode if self._child is not None else 0
+        code = self._child.poll() if self._child is not None else 0
         finished = (self.run.folder / "card.json").is_file()
-        if self._failed or self._stopping or (code == 0 and finished):
+        if self._failed or self._stopping or (not code and finished):
             return None
         log = _read(self._log)
         go_on = (self.run.folder / LAST_CHECKPOINT).is_file()
@@ -196,12 +197,11 @@ class Watcher(QObject):
 
     def _clean_up(self) -> None:
         assert self.run is not None
-        settings_file(self.run.folder).unlink(missing_ok=True)
-        if self._log is not None:
-            self._log.unlink(missing_ok=True)
-        if self._child is not None and self._child.poll() is not None:
-            _ORPHANS.remove(self._child)
+        for path in (settings_file(self.run.folder), self._log):
+            with suppress(OSError):  # Windows keeps what is still open
+                path.unlink(missing_ok=True) if path is not None else None
         self._child, self._log = None, None
+        _ORPHANS[:] = [child for child in _ORPHANS if child.poll() is None]
 
 
 def settings_file(out: Path) -> Path:
