@@ -377,9 +377,7 @@ class Preprocessing(_Stored):
 
         low, high = values
         clipped = isinstance(self.values, ByPercentile) and self.values.clip
-        span = (high - low) or 1.0
-        mean, std = np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64)
-        factor, shift = 1.0 / (span * std), -(low / span + mean) / std
+        factor, shift = self.terms(values)
         if piece.dtype == np.uint8:
             codes = np.arange(256, dtype=np.float64)[:, None]
             if clipped:
@@ -396,6 +394,26 @@ class Preprocessing(_Stored):
         if clipped:
             np.clip(work, low, high, out=work)
         return np.moveaxis((work * factor + shift).astype(np.float32), -1, 0)
+
+    def terms(self, values: tuple[float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what `normalise` multiplies values by, and then adds, for each channel.
+
+        Parameters
+        ----------
+        values : (float, float)
+            From `value_range` of the whole picture.
+
+        Returns
+        -------
+        factor, shift : array
+            (in_channels,) float64.
+        """
+        import numpy as np
+
+        low, high = values
+        span = (high - low) or 1.0
+        mean, std = np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64)
+        return 1.0 / (span * std), -(low / span + mean) / std
 
     def unit(self, piece: NDArray[Any], values: tuple[float, float]) -> NDArray[np.float32]:
         """Scale values so that `values` become 0 and 1, without mean and std; for augmentation.

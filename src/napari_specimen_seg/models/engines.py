@@ -89,4 +89,4 @@ def _open_openvino(
     if card.openvino is not None and folder is not None:
         return OpenVinoBackend(load_openvino(folder, card), card, engine)
     model = kept_or_converted(card, folder, network)
-    return OpenVinoBackend(OpenVinoNet(model, engine.precision, card.name), card, engine)
+    return OpenVinoBackend(OpenVinoNet(model, engine.precision), card, engine)

@@ -12,7 +12,8 @@ from .backends import Backend
 from .card import ModelCard, OnnxNetwork
 from .devices import Engine
 from .onnx_run import OnnxNet
-from .openvino_run import OpenVinoNet, require_openvino
+from .openvino_graph import require_openvino
+from .openvino_run import OpenVinoNet
 
 
 class OnnxByOpenVino(OnnxNet):
@@ -36,7 +37,7 @@ class OnnxByOpenVino(OnnxNet):
         """Return what the file answers; class numbers are whole in float32 too."""
         with self._lock:
             if self._net is None:
-                self._net = OpenVinoNet(_opened(self.content, self.onnx, self.name), "fp32", self.name)
+                self._net = OpenVinoNet(_opened(self.content, self.onnx, self.name), "fp32")
         return self._net.scores(values)
 
 

@@ -207,7 +207,7 @@ def choose_onnx_engine(settings: PredictSettings, onnx: OnnxNetwork) -> Engine:
 
 
 def _openvino_engine(settings: PredictSettings, onnx: OnnxNetwork) -> Engine:
-    from .openvino_run import require_openvino
+    from .openvino_graph import require_openvino
 
     require_openvino()
     if settings.device not in ("auto", "cpu"):

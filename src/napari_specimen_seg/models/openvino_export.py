@@ -16,7 +16,8 @@ from ..core.errors import DeviceError, ModelError
 from ..core.progress import Progress, Report, silent
 from .bundle import refuse_taken, write_bundle
 from .card import ModelCard, OpenVinoNetwork, Precision
-from .openvino_run import GRAPH, converted, require_openvino
+from .openvino_graph import converted, require_openvino
+from .openvino_run import GRAPH
 
 if TYPE_CHECKING:
     from .predictor import Predictor

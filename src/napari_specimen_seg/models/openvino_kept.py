@@ -12,13 +12,14 @@ from ..core.loading import loading
 from . import kept
 from .bundle import read_checked
 from .card import ModelCard
-from .openvino_run import GRAPH, check_graph, converted, require_openvino
+from .openvino_graph import converted, refuse_difference, require_openvino
+from .openvino_run import GRAPH, check_graph
 
 if TYPE_CHECKING:
     import torch
 
 _CONVERSION = 1
-"""To be raised whenever `openvino_run.converted` gives something else for the same model."""
+"""To be raised whenever `openvino_graph.converted` gives something else for the same model."""
 
 
 def kept_or_converted(card: ModelCard, folder: Path | None, network: Callable[[], torch.nn.Module]) -> Any:
@@ -40,10 +41,12 @@ def kept_or_converted(card: ModelCard, folder: Path | None, network: Callable[[]
     Raises
     ------
     ModelError
-        If the weights were altered, or the network cannot be converted.
+        If the weights were altered, or the network cannot be converted or answers otherwise then.
     """
     if folder is None:
-        return converted(network(), card)
+        model = converted(network(), card)
+        refuse_difference(model, network(), card)
+        return model
     read_checked(folder, card)
     ov = require_openvino()
     key: kept.Key = {
@@ -58,6 +61,7 @@ def kept_or_converted(card: ModelCard, folder: Path | None, network: Callable[[]
         return model
     with loading():
         fresh = converted(network(), card)
+        refuse_difference(fresh, network(), card)
     parts = _stored(fresh)
     kept.keep(key, parts)
     # Also the first time from the stored form, so that all runs compute with the same one.

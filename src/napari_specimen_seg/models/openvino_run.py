@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 import threading
-import warnings
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -15,16 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DeviceError, ModelError
-from .backends import Backend
+from .backends import Answer, Ask, Backend, Piece
 from .bundle import read_checked
-from .card import ModelCard, OpenVinoNetwork
+from .card import ModelCard, OpenVinoNetwork, Softmax
 from .cores import cores
+from .decide import id_table, limit_of
 from .devices import Engine
+from .openvino_graph import (
+    Form,
+    Takes,
+    can_choose,
+    clips,
+    of_size,
+    require_openvino,
+    shaped,
+)
 from .settings import PredictSettings
 
 if TYPE_CHECKING:
-    import torch
-
     from .card import Precision
 
 GRAPH = "model.xml"
@@ -32,64 +41,108 @@ GRAPH = "model.xml"
 
 MAX_GRAPH_BYTES = 50_000_000
 
+KEPT_GRAPHS = 3
+"""How many compiled graphs are kept; compiling one takes a tenth of a second."""
+
 _UNBOUNDED = frozenset({"Loop", "TensorIterator", "If"})
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVinoNet:
-    """A network that OpenVINO computes.
+    """A network in the hands of OpenVINO, compiled for each size and form that it is asked in.
 
     Parameters
     ----------
     model : openvino.Model
     precision : {"fp32", "bf16", "int8"}
         Of the numbers inside.
-    name : str
-        For messages.
     """
 
-    def __init__(self, model: Any, precision: Precision, name: str) -> None:
-        self.model, self.precision, self.name = model, precision, name
-        self._compiled: Any = None
+    def __init__(self, model: Any, precision: Precision) -> None:
+        self.model, self.precision = model, precision
+        self._compiled: OrderedDict[Hashable, _Compiled] = OrderedDict()
         self._lock = threading.Lock()
-        self._local = threading.local()
 
-    def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute a batch; several threads may ask at once.
+    def scores(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute a batch as it is; several threads may ask at once.
 
         Parameters
         ----------
-        batch : array of float32
-            (N, C, Y, X).
+        batch : array
+            As the network takes it: (N, C, Y, X) float32, unless it is from elsewhere.
 
         Returns
         -------
         array of float32
-            (N, classes, Y, X).
+            (N, classes, Y, X), or as the network answers.
         """
-        request = getattr(self._local, "request", None)
-        if request is None:
-            with self._lock:
-                self._compiled = self._compiled or self._compile()
-                request = self._local.request = self._compiled.create_infer_request()
-        request.infer({0: np.ascontiguousarray(batch)})
-        # Copied: the next call writes into the same memory.
-        return np.array(request.get_output_tensor(0).data, np.float32)
+        with self.computed(batch.shape, lambda: of_size(self.model, batch.shape), [batch]) as answer:
+            return np.array(answer, np.float32)  # a copy: the next call writes into the same memory
 
-    def _compile(self) -> Any:
-        ov = require_openvino()
+    @contextmanager
+    def computed(
+        self, key: Hashable, graph: Callable[[], Any], inputs: Sequence[NDArray[Any]]
+    ) -> Iterator[NDArray[Any]]:
+        """Compute once.
+
+        Parameters
+        ----------
+        key : hashable
+            Which graph; it is compiled the first time.
+        graph : callable
+            Gives the graph, all of whose sizes are known.
+        inputs : sequence of array
+            One for each of its inputs.
+
+        Yields
+        ------
+        array
+            The answer; its memory is used again afterwards.
+        """
+        compiled = self._of(key, graph)
+        request = compiled.request()
+        try:
+            # Shared: the arrays live until the answer is there.
+            request.infer({place: np.ascontiguousarray(one) for place, one in enumerate(inputs)}, True)
+            yield request.get_output_tensor(0).data
+        finally:
+            compiled.idle.append(request)
+
+    def _of(self, key: Hashable, graph: Callable[[], Any]) -> _Compiled:
+        with self._lock:
+            if key not in self._compiled:
+                while len(self._compiled) >= KEPT_GRAPHS:
+                    self._compiled.popitem(last=False)
+                self._compiled[key] = _Compiled(self._compile(graph()))
+            self._compiled.move_to_end(key)
+            return self._compiled[key]
+
+    def _compile(self, graph: Any) -> Any:
         count = cores()
-        # One core for each picture, so that the answer does not depend on how many there are.
         options = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
             "NUM_STREAMS": count,
             "INFERENCE_NUM_THREADS": count,
         }
-        return ov.Core().compile_model(self.model, "CPU", options)
+        return require_openvino().Core().compile_model(graph, "CPU", options)
+
+
+class _Compiled:
+    """A compiled graph and the places to compute in that nobody uses at the moment."""
+
+    def __init__(self, graph: Any) -> None:
+        self.graph = graph
+        self.idle: deque[Any] = deque()
+
+    def request(self) -> Any:
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return self.graph.create_infer_request()
 
 
 class OpenVinoBackend(Backend):
-    """Computes a network with OpenVINO.
+    """Computes a network with OpenVINO; where it can, pixels go in and classes come out.
 
     Parameters
     ----------
@@ -101,24 +154,40 @@ class OpenVinoBackend(Backend):
     def __init__(self, net: OpenVinoNet, card: ModelCard, engine: Engine) -> None:
         super().__init__(card, engine)
         self.net = net
+        self._table = id_table(card)
+        self._plain = bool((self._table == np.arange(len(self._table))).all())
 
     def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute a batch; see `Backend.scores`."""
         return self.net.scores(batch)
 
+    def answer(self, pieces: Sequence[Piece], ask: Ask) -> list[Answer]:
+        """Choose the classes of pieces; see `Backend.answer`."""
+        return [self._answer(piece, ask) for piece in pieces]
 
-def require_openvino() -> Any:
-    """Import OpenVINO, or tell how to get it; it is kept from reporting to its makers."""
-    # With None in its place the import fails, and OpenVINO and NNCF use what sends nothing.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    try:
-        import openvino
-    except ImportError as error:
-        raise DeviceError(
-            "the backend openvino needs one more package",
-            advice='Run: pip install "napari-specimen-seg[openvino]".',
-        ) from error
-    return openvino
+    def _answer(self, piece: Piece, ask: Ask) -> Answer:
+        kind = piece.pixels.dtype.name
+        takes: Takes = kind if kind in ("uint8", "uint16") else "float32"  # type: ignore[assignment]
+        chooses = can_choose(self.card) and not ask.confidence and not ask.scores
+        height, width = piece.pixels.shape[:2]
+        form = Form((height, width), takes, chooses)
+        inputs = self._inputs(piece, takes)
+        if chooses and not isinstance(self.card.head, Softmax):
+            inputs.append(np.array([limit_of(self.card, ask.threshold)], np.float32))
+        with self.net.computed(form, lambda: shaped(self.net.model, self.card, form), inputs) as answer:
+            if not chooses:
+                part = answer[(0, slice(None), *piece.inner)]
+                return self.choose(part.copy() if ask.scores else part, ask)
+            chosen = answer[(0, *piece.inner)].copy()
+        return Answer(chosen if self._plain else self._table[chosen])
+
+    def _inputs(self, piece: Piece, takes: Takes) -> list[NDArray[Any]]:
+        preprocessing = self.card.preprocessing
+        if takes == "float32":
+            return [preprocessing.normalise(piece.pixels, piece.values)[None]]
+        terms = [term.astype(np.float32).reshape(1, 1, 1, -1) for term in preprocessing.terms(piece.values)]
+        ends = [np.float32(end).reshape(1, 1, 1, 1) for end in piece.values] if clips(self.card) else []
+        return [piece.pixels[None], *terms, *ends]
 
 
 def load_openvino(folder: Path, card: ModelCard) -> OpenVinoNet:
@@ -150,7 +219,7 @@ def load_openvino(folder: Path, card: ModelCard) -> OpenVinoNet:
     except RuntimeError as error:
         raise ModelError(f"OpenVINO cannot open the network ({error})", path=folder / GRAPH) from error
     _refuse_misfit(model, card, folder / GRAPH)
-    return OpenVinoNet(model, card.openvino.precision, card.name)
+    return OpenVinoNet(model, card.openvino.precision)
 
 
 def read_graph(path: Path, network: OpenVinoNetwork) -> bytes:
@@ -204,44 +273,6 @@ def _refuse_misfit(model: Any, card: ModelCard, path: Path) -> None:
     )
     if not fits:
         raise ModelError("the network does not fit its card", path=path)
-
-
-def converted(network: torch.nn.Module, card: ModelCard) -> Any:
-    """Return a torch network as one of OpenVINO.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        In evaluation mode, on the CPU.
-    card : ModelCard
-
-    Returns
-    -------
-    openvino.Model
-        Of any size where the model works in tiles, else of the card's.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be converted.
-    """
-    import torch
-
-    from ..core.preprocessing import Tiles
-    from .onnx_export import example_size
-
-    ov = require_openvino()
-    size, channels = example_size(card), card.preprocessing.in_channels
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch about itself
-            model = ov.convert_model(network.eval(), example_input=torch.zeros(1, channels, *size))
-    except Exception as error:  # the converter's errors have no common base
-        line = str(error).strip().partition("\n")[0]
-        raise ModelError(f"{card.name}: the network cannot be converted to OpenVINO ({line})") from error
-    free = isinstance(card.preprocessing.geometry, Tiles)
-    model.reshape({0: ov.PartialShape([-1, channels, *((-1, -1) if free else size)])})
-    return model
 
 
 def choose_openvino_engine(settings: PredictSettings, network: OpenVinoNetwork | None) -> Engine:
