@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_specimen_seg import read_image, read_labels
 from napari_specimen_seg.core.errors import ModelError
 from napari_specimen_seg.models import kept, openvino_kept
 from napari_specimen_seg.models.predictor import load_model
@@ -39,10 +40,13 @@ def _run(*arguments):
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory):
-    path = tmp_path_factory.mktemp("picture") / "a.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 128, 3)).astype(np.uint8)).save(path)
-    return path
+def pictures(tmp_path_factory):
+    """One picture in three formats."""
+    folder = tmp_path_factory.mktemp("pictures")
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3)).astype(np.uint8)
+    for suffix in ("png", "jpg", "tif"):
+        Image.fromarray(pixels).save(folder / f"{suffix}.{suffix}")
+    return folder
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["models", "--help"]])
@@ -59,15 +63,13 @@ def test_the_list_of_models_needs_no_arrays():
 
 
 @with_openvino
-def test_a_model_converted_before_needs_no_torch(picture, tmp_path):
+def test_a_model_converted_before_needs_no_torch(pictures, tmp_path):
     settings = PredictSettings(backend="openvino", device="cpu")
-    first = load_model("nuclei").predict(np.asarray(Image.open(picture)), settings)
-    code, loaded = _run("predict", picture, "-m", "nuclei", "-o", tmp_path, "--backend", "openvino")
+    first = load_model("nuclei").predict(read_image(pictures / "tif.tif"), settings)
+    code, loaded = _run("predict", pictures, "-m", "nuclei", "-o", tmp_path, "--backend", "openvino")
     assert code == 0
     assert not loaded & HEAVY
-    from napari_specimen_seg import read_labels
-
-    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif").data, first.labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / "tif.tif").data, first.labels)
 
 
 # -- what is kept --------------------------------------------------------------------------------------

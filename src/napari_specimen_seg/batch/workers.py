@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..core.errors import CancelledError, DeviceError, SpecimenError
+from ..core.parallel import cores
 from ..core.progress import Progress, Report, silent
 from .hush import hush_libraries
 
@@ -150,13 +151,6 @@ def run_on_cluster(
         with suppress(Exception):
             client.cancel([f for f in futures if not f.done()])
         client.close(timeout=1)
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 # ----- processes
