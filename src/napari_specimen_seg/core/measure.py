@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from .blocks import inner
 from .classes import ClassMap
 from .errors import MeasureError
-from .image import UNITS_IN_MM, Array, PixelSize, SpecimenImage, SpecimenLabels, unit_name
+from .image import Array, PixelSize, SpecimenImage, SpecimenLabels
 from .measurements import IN_PIXELS, MEASUREMENTS, ClassSums, Measurement, Per, Scale, column_titles
 from .regions import Regions, checked_blocks, components, merged, regions_of, require_ids, tally
 from .runs import area_by_class
+from .scale import scale_of
 from .seams import Seams
 from .subjects import Subject, subject_of
 from .sums import light_by_label
@@ -88,7 +89,7 @@ def measure(
         If labels hold values that the class map does not have; they get rows named ``label N``.
     """
     subject = subject_of(labels, class_map, name, image)
-    scale, unit = _scale(subject.labels, pixel_size, unit)
+    scale, unit = scale_of(subject.labels, pixel_size, unit)
     rows = _LEVELS.get(per)
     if rows is None:
         raise MeasureError(f"per={per!r} is not known", advice="Use class, object or specimen.")
@@ -125,34 +126,6 @@ class _Scaled:
             f"area_{what}": area,
             f"area_{what}_{self.unit}2": area * (self.scale[0] * self.scale[1]),
         }
-
-
-def _scale(labels: SpecimenLabels, pixel_size: PixelSize | None, unit: str) -> tuple[Scale | None, str]:
-    try:
-        unit = unit_name(unit)
-    except ValueError as error:
-        raise MeasureError(error) from None
-    if pixel_size is None:
-        return _own_scale(labels, unit)
-    height, width = pixel_size if isinstance(pixel_size, (tuple, list)) else (pixel_size, pixel_size)
-    if not all(math.isfinite(s) and s > 0 for s in (height, width)):
-        raise MeasureError(f"{labels.name}: a pixel size of {pixel_size} makes no sense")
-    if unit == "pixel":
-        raise MeasureError(
-            f"{labels.name}: the pixel size {pixel_size} has no unit",
-            advice="Say which: nm, um, mm, cm, m or inch.",
-        )
-    return (float(height), float(width)), unit
-
-
-def _own_scale(labels: SpecimenLabels, unit: str) -> tuple[Scale | None, str]:
-    size = labels.pixel_size_yx
-    if size is None or labels.unit == "pixel":
-        return None, "pixel"
-    if unit in ("pixel", labels.unit):
-        return size, labels.unit
-    factor = UNITS_IN_MM[labels.unit] / UNITS_IN_MM[unit]
-    return (size[0] * factor, size[1] * factor), unit
 
 
 @dataclass(frozen=True)

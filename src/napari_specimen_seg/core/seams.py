@@ -17,9 +17,12 @@ class Seams:
     ----------
     width : int
         Of the plane.
+    corners : bool
+        Whether pixels that touch only at a corner are connected.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, corners: bool = True) -> None:
+        self._shifts = (-1, 0, 1) if corners else (0,)
         self.count = 0
         self._width = width
         self._above = self._empty_row()
@@ -60,7 +63,7 @@ class Seams:
 
     def _join(self, old: Line, new: Line, offset: int) -> None:
         """Note what touches, straight or at a corner; `new` begins at `offset` of `old`."""
-        for shift in (-1, 0, 1):
+        for shift in self._shifts:
             start = max(0, offset + shift)
             end = min(old[0].size, offset + shift + new[0].size)
             here = slice(start - offset - shift, end - offset - shift)
