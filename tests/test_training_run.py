@@ -109,6 +109,40 @@ def test_a_resumed_run_is_bit_identical(data, tmp_path, changes):
     assert history[0] == history[1]
 
 
+@pytest.mark.parametrize(
+    ("changes", "stop_at"),
+    [
+        ({"schedule": "one_cycle", "accumulate": 1}, (3, 3)),
+        ({"schedule": "plateau", "accumulate": 2, "ema": 0.9}, (4, 4)),
+        ({"frozen_epochs": 2, "fixed_views": 2, "accumulate": 1}, (2, 3)),
+    ],
+)
+def test_a_run_cut_off_inside_of_an_epoch_goes_on_at_the_next_step(data, tmp_path, changes, stop_at):
+    from napari_specimen_seg import train
+
+    learn = {"epochs": 3, "frozen_epochs": 1, "batch_size": 2, "discriminative": (40, 4), **changes}
+    config = tiny(data, **learn)
+    whole = run(config, tmp_path / "whole")
+    broken = train(config.changed({"run": {"checkpoint_minutes": 1e-6}}), tmp_path / "broken")
+    for event in broken:
+        if event.kind == "step" and (event.epoch, event.step) == stop_at:
+            break
+    broken.close()
+    again = run(config, tmp_path / "broken", resume=True)
+    notes = [e.text for e in again if e.kind == "note"]
+    assert any(f"going on in epoch {stop_at[0]} after step" in note for note in notes), notes
+    steps = [(e.epoch, e.step) for e in again if e.kind == "step"]
+    assert steps[0][0] == stop_at[0]
+    assert steps[0][1] > 1
+    first, second = weights_of(tmp_path / "whole"), weights_of(tmp_path / "broken")
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+    assert [e.loss for e in whole if e.kind == "epoch"][-1] == [e.loss for e in again if e.kind == "epoch"][
+        -1
+    ]
+    history = [(tmp_path / name / "history.csv").read_text() for name in ("whole", "broken")]
+    assert history[0] == history[1]
+
+
 def test_a_killed_run_goes_on_from_the_last_whole_checkpoint(data, tmp_path):
     from napari_specimen_seg import train
 
@@ -168,6 +202,46 @@ def test_out_of_memory_halves_the_batch_and_says_so(data, tmp_path, monkeypatch)
     events = run(tiny(data, epochs=1), tmp_path / "m")
     assert any("the batch is 2 from here on" in getattr(e, "text", "") for e in events)
     assert events[-1].kind == "finished"
+
+
+def test_a_frozen_encoder_records_nothing_and_is_asked_once_for_each_fixed_view(data, tmp_path, monkeypatch):
+    from segmentation_models_pytorch.encoders.timm_universal import TimmUniversalEncoder
+
+    real, seen = TimmUniversalEncoder.forward, []
+
+    def count(self, x):
+        answer = real(self, x)
+        seen.append((self.training, answer[-1].requires_grad, len(x)))
+        return answer
+
+    monkeypatch.setattr(TimmUniversalEncoder, "forward", count)
+    monkeypatch.setattr("napari_specimen_seg.training.task.SegmentationTask._loss_of", lambda *_: 0.0)
+    monkeypatch.setattr("napari_specimen_seg.training.task.LivePredictor.predict", _nothing)
+    config = tiny(data, epochs=4, freeze_encoder=True)
+    run(config, tmp_path / "anew")
+    assert {(training, grad) for training, grad, _ in seen} == {(False, False)}
+    seen.clear()
+    events = run(config.changed({"learn": {"fixed_views": 2}}), tmp_path / "kept")
+    assert sum(count for _, _, count in seen) <= 2 * 10 + 1  # one more to see which levels are used
+    assert events[-1].kind == "finished"
+
+
+def _nothing(self, image, settings):
+    from napari_specimen_seg.core.image import Prediction
+
+    return Prediction(np.zeros((64, 64), np.uint8), None, self.card.class_map, {})
+
+
+def test_kept_features_on_disk_are_those_in_memory(data, tmp_path, monkeypatch):
+    config = tiny(data, epochs=3, freeze_encoder=True, fixed_views=1)
+    run(config, tmp_path / "memory")
+    monkeypatch.setattr("napari_specimen_seg.training.feature_store.MEMORY_SHARE", 0.0)
+    run(config, tmp_path / "disk")
+    monkeypatch.setattr("napari_specimen_seg.training.feature_store.DISK_SHARE", 0.0)
+    run(config, tmp_path / "anew")
+    first, second, third = (weights_of(tmp_path / name) for name in ("memory", "disk", "anew"))
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+    assert all(np.array_equal(first[key], third[key]) for key in first)
 
 
 def test_sparse_labels_learn_from_labelled_pixels_only(data, tmp_path):

@@ -44,6 +44,8 @@ class Keeper:
     config : TrainConfig
     resume : bool
         Whether the folder may hold an unfinished run, which is gone on with.
+    leads : bool
+        False in all but one of several processes that train together: those write nothing.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class Keeper:
     folder: Path
     config: TrainConfig
     resume: bool = False
+    leads: bool = True
     history: list[EpochEnded] = field(default_factory=list)
     finishing: threading.Event = field(default_factory=threading.Event)
     """Set as soon as the model is being put together; whoever comes second leaves it alone."""
@@ -61,6 +64,8 @@ class Keeper:
     """Held while weights and history change, so that both always belong together."""
 
     def __post_init__(self) -> None:
+        if not self.leads:
+            return
         unfinished = (self.folder / SETTINGS).is_file()
         if self.folder.exists() and any(self.folder.iterdir()) and not (self.resume and unfinished):
             raise WriteError(
@@ -93,7 +98,9 @@ class Keeper:
                 tell(Noted(f"{name} is damaged and left aside"))
                 continue
             self.history = [EpochEnded(**row) for row in content["specimen_history"]]
-            tell(Noted(f"going on after epoch {content['epoch'] + 1}"))
+            epoch, step = content["epoch"] + 1, content.get("specimen_step", 0)
+            place = f"in epoch {epoch} after step {step}" if step else f"after epoch {epoch}"
+            tell(Noted(f"going on {place}"))
             return path
         return None
 
@@ -102,6 +109,8 @@ class Keeper:
         newest, previous = self.checkpoints / "last.ckpt", self.checkpoints / "previous.ckpt"
         draft = self.checkpoints / "draft.ckpt"
         trainer.save_checkpoint(draft)
+        if not self.leads:
+            return
         with self.writing:
             if newest.exists():
                 newest.replace(previous)

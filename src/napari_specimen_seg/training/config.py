@@ -223,6 +223,16 @@ class LearnSettings(_Settings):
     freeze_encoder: Annotated[
         bool, Field(title="Freeze encoder", description="Only the decoder learns, all the time.")
     ] = False
+    fixed_views: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            title="Fixed views",
+            description="While the encoder is frozen: so many fixed variations of each picture, of which the "
+            "encoder's answers are kept, so that later epochs are several times faster; 0: vary anew.",
+        ),
+    ] = 0
     discriminative: Annotated[
         tuple[float, float] | None,
         Field(
@@ -297,6 +307,15 @@ class RunSettings(_Settings):
     workers: Annotated[
         int, Field(ge=0, le=256, title="Loader processes", description="0: the training does it.")
     ] = 0
+    checkpoint_minutes: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=10_000,
+            title="Minutes between checkpoints",
+            description="Inside of an epoch; after every epoch there is one in any case. 0: only then.",
+        ),
+    ] = 5.0
     loggers: Annotated[
         tuple[Literal["tensorboard", "wandb"], ...],
         Field(title="Logs beside history.csv", description="Each must be installed."),

@@ -7,7 +7,6 @@ run that is cut off and resumed sees exactly what it would have seen.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from .augmentation import Augment, Window
 from .config import DataSettings, TrainConfig
 from .losses import IGNORE
 from .pairs import Pair
+from .scratch import scratch_folder
 
 SPARE = 1.5
 """Pictures that are shrunk for the network are kept this much larger, for zooming in."""
@@ -189,7 +189,7 @@ class Store(Sequence[Example]):
         self, pairs: Sequence[Pair], config: TrainConfig, class_map: ClassMap, preprocessing: Preprocessing
     ) -> None:
         self._examples: list[Example] = []
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         held = 0
         for pair in pairs:
             example = read_example(pair, config.data, class_map, preprocessing)
@@ -199,8 +199,8 @@ class Store(Sequence[Example]):
     def _on_disk(self, example: Example) -> Example:
         """Keep an example in a file from which only the pages that are looked at are read."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="specimen-seg-")
-        stem = Path(self._folder.name) / str(len(self._examples))
+            self._folder = scratch_folder(self)
+        stem = self._folder / str(len(self._examples))
         arrays = []
         for name, array in (("picture", example.picture), ("target", example.target)):
             np.save(f"{stem}-{name}.npy", array, allow_pickle=False)

@@ -117,6 +117,32 @@ class Remembered:
             self._held -= size_of(self._kept.popitem(last=False)[1])
 
 
+def decoded(network: nn.Module, features: Features, channels: int, shape: Sequence[int]) -> Tensor:
+    """Return a network's output for features of its encoder.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    features : tuple of torch.Tensor
+        (N, C, Y, X) each.
+    channels : int
+        Of the network's input.
+    shape : sequence of int
+        (N, Y, X) of the network's input.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, C, Y, X).
+    """
+    encoder = network.encoder
+    assert isinstance(encoder, nn.Module)
+    blank = torch.zeros((), device=features[-1].device).expand(shape[0], channels, *shape[1:])
+    with answering(encoder, lambda _: list(features)):
+        answer: Tensor = network(blank)
+    return answer
+
+
 def size_of(features: Features) -> int:
     """Return how many bytes features take."""
     return sum(level.nelement() * level.element_size() for level in features)

@@ -91,18 +91,21 @@ class Watch(pl.Callback):
         self.stop = stop
         self._losses: list[float] = []
         self._begin = 0.0
+        self._saved = 0.0
         self._done = 0
+        self._step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         del trainer, pl_module
-        self._begin = time.monotonic()
+        self._begin = self._saved = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Tell the loss and the time left."""
-        del batch, pl_module
+        del batch
+        assert isinstance(pl_module, SegmentationTask)
         loss = float(outputs["loss"] if isinstance(outputs, dict) else outputs)
         self._losses.append(loss)
         self._done += 1
@@ -119,9 +122,31 @@ class Watch(pl.Callback):
                 seconds_left=round(left * pace, 1),
             )
         )
-        if self.stop():
+        self._step = batch_idx + 1
+        if self._stopping(trainer):
             trainer.should_stop = True
             trainer.limit_val_batches = 0
+        elif self._is_due(trainer, pl_module.config):
+            self.keeper.save(trainer)
+            self._saved = time.monotonic()
+        self._step = 0
+
+    def _stopping(self, trainer: pl.Trainer) -> bool:
+        """Tell whether the run is asked to stop; all processes that train together agree on it."""
+        asked = self.stop()
+        return (
+            asked if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(asked, all=False)
+        )
+
+    def _is_due(self, trainer: pl.Trainer, config: TrainConfig) -> bool:
+        """Tell whether a checkpoint inside of an epoch is due: between two steps of the optimiser.
+
+        Processes that train together have clocks of their own; they have a checkpoint after each epoch only.
+        """
+        minutes = config.run.checkpoint_minutes
+        if not minutes or trainer.world_size > 1 or self._step >= int(trainer.num_training_batches):
+            return False
+        return self._step % config.learn.accumulate == 0 and time.monotonic() - self._saved >= 60 * minutes
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Tell the scores of the epoch; keep the weights if they are the best."""
@@ -158,8 +183,11 @@ class Watch(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the checkpoint after an epoch that was finished."""
         del pl_module
-        if not self.stop():
+        if trainer.world_size > 1:  # only the process that leads knows whether it gets better
+            trainer.should_stop = bool(trainer.strategy.broadcast(trainer.should_stop))
+        if not self._stopping(trainer):
             self.keeper.save(trainer)
+            self._saved = time.monotonic()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -167,6 +195,15 @@ class Watch(pl.Callback):
         """Put the history into the checkpoint, so that both always belong together."""
         del trainer, pl_module
         checkpoint["specimen_history"] = [asdict(event) for event in self.keeper.history]
+        checkpoint["specimen_losses"] = list(self._losses)
+        checkpoint["specimen_step"] = self._step
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take up the losses of the steps of an epoch that was cut off."""
+        del trainer, pl_module
+        self._losses = list(checkpoint.get("specimen_losses", []))
 
 
 def precision_of(config: TrainConfig) -> Any:

@@ -94,7 +94,7 @@ def find_rate(
 
 def _losses(job: Job, lowest: float, growth: float, steps: int) -> Iterator[float]:
     """Yield the loss of one batch after another, each learned with a larger rate than the one before."""
-    from .task import Batches
+    from .loader import Batches
 
     task = job.make_task()
     network = task.network.train()

@@ -30,11 +30,12 @@ from .config import TrainConfig
 from .dataset import Samples, Store, read_target
 from .events import Event, Failed, Noted, Started
 from .live import LiveRun
+from .loader import Batches
 from .losses import balanced_weights
 from .pairs import Pair, find_pairs
 from .preflight import check_data
 from .split import split_pairs
-from .task import Batches, NotANumberError, SegmentationTask
+from .task import NotANumberError, SegmentationTask
 
 Tell = Callable[[Event], None]
 
@@ -117,20 +118,23 @@ def run_training(
     ModelCard or None
         None if it was stopped before anything was worth keeping.
     """
-    keeper = Keeper(out, config, resume=resume)
     live = LiveRun(out)
+
+    def stopping() -> bool:
+        return bool(stop and stop.is_set()) or live.stop_file.exists()
+
+    if not leads():
+        return _follow(config, out, stopping, resume=resume)
+    keeper = Keeper(out, config, resume=resume)
 
     def tell_all(event: Event) -> None:
         live.write(event)
         tell(event)
 
-    def stopping() -> bool:
-        return bool(stop and stop.is_set()) or live.stop_file.exists()
-
     live.begin()
     try:
         job = prepare(config, tell_all, out.name)
-        if hurry is not None:
+        if hurry is not None and config.run.devices == "1" and config.run.nodes == 1:
             leave = partial(_leave, keeper, job, tell_all, live)
             threading.Thread(target=_hurry, args=(stopping, hurry, keeper, leave), daemon=True).start()
         while True:
@@ -145,6 +149,22 @@ def run_training(
         raise
     finally:
         live.end()
+
+
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+"""Where those who start several processes say which of them this is."""
+
+
+def leads() -> bool:
+    """Tell whether this process speaks and writes for those that train together."""
+    return next((os.environ[name] for name in RANKS if name in os.environ), "0") == "0"
+
+
+def _follow(config: TrainConfig, out: Path, stop: Callable[[], bool], *, resume: bool) -> ModelCard:
+    """Train beside the process that leads, silently; it keeps what comes of it."""
+    job = prepare(config, name=out.name)
+    job.fit(Keeper(out, config, resume=resume, leads=False), _nobody, stop)
+    return job.card
 
 
 def _hurry(stopping: Callable[[], bool], patience: float, keeper: Keeper, leave: Callable[[], None]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as pl
@@ -16,43 +15,20 @@ from ..core.image import SpecimenImage
 from ..models.card import ModelCard
 from ..models.settings import PredictSettings
 from .config import LearnSettings, TrainConfig
-from .dataset import Samples, _mix, epoch_order
+from .dataset import Samples, _mix
+from .feature_store import FeatureStore
+from .frozen import decoded
 from .live_predictor import LivePredictor
+from .loader import Batches, Key, Loader
 from .losses import IGNORE, SumOfLosses
 from .schedule import Phase, factor, group_rates, phase_at, phases_of
+
+AHEAD = 2
+"""Batches that are made while a device other than the processor learns."""
 
 
 class NotANumberError(RuntimeError):
     """The loss left the numbers; going on would only spoil the weights."""
-
-
-class Batches:
-    """The batches of one epoch, split among processes.
-
-    Parameters
-    ----------
-    samples : Samples
-    config : TrainConfig
-    epoch, rank, world : int
-    """
-
-    def __init__(self, samples: Samples, config: TrainConfig, epoch: int, rank: int, world: int) -> None:
-        size = config.learn.batch_size
-        order = list(epoch_order(samples.counts, config, epoch))
-        keys = [(epoch, position, number) for position, number in enumerate(order)]
-        batches = [keys[i : i + size] for i in range(0, len(keys), size)]
-        if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm learns nothing from a single sample
-            batches.pop()
-        even = len(batches) // world * world or len(batches)
-        self.batches = batches[rank:even:world] or batches[:1]
-
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        """Yield lists of indices for `Samples`."""
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        return len(self.batches)
 
 
 class SegmentationTask(pl.LightningModule):
@@ -90,22 +66,32 @@ class SegmentationTask(pl.LightningModule):
         self.validation_loss = math.nan
         self.shown: NDArray[np.generic] | None = None  # labels of the first validation picture
         self._losses: list[float] = []
+        self._features: FeatureStore | None = None
 
     # -- data ----------------------------------------------------------------------------------------
 
     def batches(self, epoch: int) -> Batches:
         """Return the batches of an epoch for this process."""
-        return Batches(self.samples, self.config, epoch, self.global_rank, self.trainer.world_size)
+        return Batches(
+            self.samples,
+            self.config,
+            epoch,
+            self.global_rank,
+            self.trainer.world_size,
+            views=self.config.learn.fixed_views if self.is_cached(epoch) else 0,
+        )
+
+    def is_cached(self, epoch: int) -> bool:
+        """Tell whether an epoch learns from the encoder's kept answers instead of from pictures."""
+        return self.config.learn.fixed_views > 0 and phase_at(self.phases, epoch).frozen
 
     def train_dataloader(self) -> Any:
         """Return a loader for the current epoch; the trainer asks anew for every epoch."""
-        workers = self.config.run.workers
-        return torch.utils.data.DataLoader(
-            self.samples,
-            batch_sampler=self.batches(self.current_epoch),
-            num_workers=workers,
-            multiprocessing_context="spawn" if workers else None,
-        )
+        batches = self.batches(self.current_epoch)
+        if self.is_cached(self.current_epoch):
+            return batches
+        ahead = 0 if self.device.type == "cpu" else AHEAD
+        return Loader(self.samples, batches, ahead, self.config.run.workers)
 
     def val_dataloader(self) -> Any:
         """Return the numbers of the validation pictures."""
@@ -118,6 +104,10 @@ class SegmentationTask(pl.LightningModule):
         """Return the stretch that the current epoch belongs to."""
         return phase_at(self.phases, self.current_epoch)
 
+    def on_train_start(self) -> None:
+        """Freeze or thaw: a run that goes on inside of an epoch does not start that epoch."""
+        self.on_train_epoch_start()
+
     def on_train_epoch_start(self) -> None:
         """Freeze or thaw the encoder; its batch norms keep their statistics while it is frozen."""
         encoder = getattr(self.network, "encoder", None)
@@ -126,21 +116,34 @@ class SegmentationTask(pl.LightningModule):
         frozen = self.phase().frozen
         encoder.requires_grad_(not frozen)
         encoder.train(not frozen)
+        if not self.is_cached(self.current_epoch):
+            self._features = None  # the memory is needed for the encoder's own gradients now
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by the step, so that a resumed run drops what the first would have dropped."""
         del batch
         torch.manual_seed(_mix(self.config.run.seed, self.current_epoch, batch_idx, self.global_rank))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         del batch_idx
-        picture, target = batch
-        output = self.network(picture.contiguous(memory_format=torch.channels_last))
+        if self.is_cached(self.current_epoch):
+            output, target = self._from_features(batch)
+        else:
+            picture, target = batch
+            output = self.network(picture.contiguous(memory_format=torch.channels_last))
         loss: Tensor = self.loss(output, target)
         if not bool(torch.isfinite(loss)):
             raise NotANumberError(f"the loss became {loss.item()} in epoch {self.current_epoch + 1}")
         return loss
+
+    def _from_features(self, keys: list[Key]) -> tuple[Tensor, Tensor]:
+        """Return output and target of a batch whose pictures the encoder has seen, or sees now."""
+        if self._features is None:
+            wrap = self.trainer.precision_plugin.forward_context
+            self._features = FeatureStore(self.network, self.samples, self.device, wrap)
+        features, target = self._features.batch(keys)
+        return decoded(self.network, features, self.card.preprocessing.in_channels, target.shape), target
 
     # -- validating ----------------------------------------------------------------------------------
 
