@@ -16,7 +16,7 @@ from ..core.errors import DeviceError, ModelError
 from ..core.progress import Progress, Report, silent
 from .bundle import refuse_taken, write_bundle
 from .card import ModelCard, OpenVinoNetwork, Precision
-from .openvino_graph import converted, require_openvino
+from .openvino_graph import converted, refuse_difference, require_openvino
 from .openvino_run import GRAPH
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def export_openvino(
         raise no_pictures()
     report(Progress("converting the network", 0, 0))
     model = converted(predictor.network, card)
+    refuse_difference(model, predictor.network, card)
     if precision == "int8":
         assert calibrate is not None
         model = _quantized(model, card, calibrate, report)

@@ -91,7 +91,10 @@ def converted(network: torch.nn.Module, card: ModelCard) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about itself
-            model = ov.convert_model(network.eval(), example_input=torch.zeros(1, channels, *size))
+            example = torch.zeros(1, channels, *size)
+            # Traced here, because the converter would trace three times; `refuse_difference` compares.
+            traced = torch.jit.trace(network.eval(), example, strict=False, check_trace=False)  # type: ignore[no-untyped-call]
+            model = ov.convert_model(traced, example_input=example)
     except Exception as error:  # the converter's errors have no common base
         line = str(error).strip().partition("\n")[0]
         raise ModelError(f"{card.name}: the network cannot be converted to OpenVINO ({line})") from error

@@ -44,9 +44,7 @@ def kept_or_converted(card: ModelCard, folder: Path | None, network: Callable[[]
         If the weights were altered, or the network cannot be converted or answers otherwise then.
     """
     if folder is None:
-        model = converted(network(), card)
-        refuse_difference(model, network(), card)
-        return model
+        return _converted(network, card)
     read_checked(folder, card)
     ov = require_openvino()
     key: kept.Key = {
@@ -60,12 +58,18 @@ def kept_or_converted(card: ModelCard, folder: Path | None, network: Callable[[]
     if model is not None:
         return model
     with loading():
-        fresh = converted(network(), card)
-        refuse_difference(fresh, network(), card)
+        fresh = _converted(network, card)
     parts = _stored(fresh)
     kept.keep(key, parts)
     # Also the first time from the stored form, so that all runs compute with the same one.
     return _opened(parts) or fresh
+
+
+def _converted(network: Callable[[], torch.nn.Module], card: ModelCard) -> Any:
+    original = network()
+    model = converted(original, card)
+    refuse_difference(model, original, card)
+    return model
 
 
 def _stored(model: Any) -> dict[str, bytes]:
