@@ -148,7 +148,23 @@ class OpenVinoNetwork(_Stored):
     graph_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-_LATER = frozenset({"onnx", "openvino", "repairs", "assumed"})
+class Context(_Stored):
+    """How far around a pixel the network looks, as measured by `models.context.measure_context`.
+
+    Parameters
+    ----------
+    halo : int
+        How many pixels at the edge of a tile must not be used.
+    whole : bool
+        Whether it looks at the whole tile at once (squeeze-and-excitation, pooling over everything): then
+        tiles keep the size that it was trained with.
+    """
+
+    halo: Annotated[int, Field(ge=0, le=1024)]
+    whole: bool = False
+
+
+_LATER = frozenset({"onnx", "openvino", "repairs", "assumed", "context"})
 """Fields that came after the first version of the format; they are written only where they are used."""
 
 
@@ -184,6 +200,8 @@ class ModelCard(_Stored):
         How a picture becomes its input.
     assumed : dict of str to str, optional
         What was not told when the model was imported and was taken as the likeliest: by option, in words.
+    context : Context, optional
+        How far the network looks, for models that work in tiles; measured after training or import.
     training : Training
         For people: data, split, command, attribution.
     scores : mapping
@@ -222,6 +240,7 @@ class ModelCard(_Stored):
         ]
         | None
     ) = None
+    context: Context | None = None
     training: Training = Training()
     scores: dict[str, dict[str, float]] = {}
     license: str = ""

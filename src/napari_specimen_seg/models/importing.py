@@ -252,13 +252,16 @@ def import_model(
         If the folder exists or cannot be written.
     """
     from .bundle import write_bundle
+    from .context import with_context
 
     path, target = Path(source), Path(folder)
     options = options or ImportOptions()
     report(Progress("reading", 0, 1))
     draft = read_draft(path, options if options.name else _named(options, target.name), report)
+    report(Progress("measuring how far the network looks", 0, 1))
+    card = with_context(draft.card, draft.weights)
     report(Progress("saving", 0, 1))
-    card = write_bundle(target, draft.card, draft.weights, overwrite=overwrite, beside=draft.beside)
+    card = write_bundle(target, card, draft.weights, overwrite=overwrite, beside=draft.beside)
     return Imported(target, card, draft.notes, draft.assumed)
 
 

@@ -19,6 +19,7 @@ from ..core.tiling import Layout, layout
 from .backends import Ask, Backend
 from .bundle import read_card
 from .card import ModelCard, Softmax
+from .context import tiles_of
 from .devices import Engine, is_out_of_memory
 from .engines import engine_for, open_backend
 from .library import find_model
@@ -222,11 +223,10 @@ class Predictor:
             `Part.number` counts its tiles.
         """
         image = SpecimenImage.of(picture)
-        geometry = self._geometry
-        if not isinstance(geometry, Tiles):
+        if not isinstance(self._geometry, Tiles):
             return whole_layout(self.card, image.height, image.width)
         size = None if settings is None else settings.tile
-        return layout(image.height, image.width, geometry, stride_of_card(self.card), size)
+        return layout(image.height, image.width, tiles_of(self.card), stride_of_card(self.card), size)
 
     def engine(self, settings: PredictSettings | None = None) -> Engine:
         """Return what would compute a picture with these settings, without computing anything.

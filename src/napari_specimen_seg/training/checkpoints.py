@@ -20,17 +20,23 @@ from ..core.errors import SpecimenError, WriteError
 from ..core.files.atomic import atomic
 from .config import TrainConfig
 from .events import EpochEnded, Finished, Noted
+from .pictures import write_sheet, write_triples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import torch
 
+    from ..core.classes import ClassMap
     from ..models.card import ModelCard
     from .events import Event
+    from .pictures import Triple
+    from .samples import Sheet
 
 SETTINGS = "train.toml"
 HISTORY = "history.csv"
+BEST = "best.safetensors"
+SAMPLES, ANSWERS = "samples.png", "validation.png"
 
 
 @dataclass
@@ -141,7 +147,7 @@ class Keeper:
         from safetensors.torch import save_file
 
         weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        with self.writing, atomic(self.checkpoints / "best.safetensors", overwrite=True) as path:
+        with self.writing, atomic(self.checkpoints / BEST, overwrite=True) as path:
             save_file(weights, path)
 
     def show(self, labels: NDArray[Any] | None) -> None:
@@ -150,20 +156,34 @@ class Keeper:
             with atomic(self.checkpoints / "shown.npy", overwrite=True) as path, path.open("wb") as file:
                 np.save(file, labels, allow_pickle=False)
 
+    def keep_answers(self, triples: Sequence[Triple], class_map: ClassMap) -> None:
+        """Write some validation pictures with truth and answer."""
+        write_triples(triples, class_map, self.folder / ANSWERS)
+
+    def keep_samples(self, sheet: Sheet) -> None:
+        """Write what is learned from."""
+        write_sheet(sheet.picture, sheet.labels, sheet.class_map, self.folder / SAMPLES)
+
     # -- the end -------------------------------------------------------------------------------------
 
-    def finish(self, card: ModelCard, tell: Callable[[Event], None]) -> ModelCard | None:
-        """Turn the best weights into a model: weights, card, page for people, pictures.
+    def finish(
+        self, card: ModelCard, tell: Callable[[Event], None], *, at_once: bool = False
+    ) -> ModelCard | None:
+        """Turn the best weights into a model: weights, card, page for people; then draw the curves.
+
+        Parameters
+        ----------
+        card : ModelCard
+        tell : callable
+        at_once : bool
+            Whether somebody waits: then everything that can is done after the model is there.
 
         Returns
         -------
         ModelCard or None
             None if no epoch was finished.
         """
-        from safetensors.torch import load_file
-
         from ..models.bundle import write_beside
-        from .plots import plot_history
 
         self.finishing.set()
         with self.writing:
@@ -171,14 +191,39 @@ class Keeper:
         if best is None:
             tell(Noted("stopped before the first epoch was over: there is no model to keep"))
             return None
-        scores = {"mean iou": best.mean_iou, "mean dice": best.mean_dice}
-        scores |= {f"iou {name}": value for name, value in best.iou.items()}
-        rounded = {key: round(value, 4) for key, value in scores.items() if value == value}
-        card = card.model_copy(update={"scores": {"validation": rounded}})
-        card = write_beside(self.folder, card, load_file(self.checkpoints / "best.safetensors"))
-        plot_history(self.history, self.folder / "curves.png")
-        tell(Finished(str(self.folder), rounded))
+        scores = _scores(best)
+        card = card.model_copy(update={"scores": {"validation": scores}})
+        weights = self.checkpoints / BEST
+        card = write_beside(self.folder, card if at_once else _measured(card, weights), weights)
+        tell(Finished(str(self.folder), scores))
+        self._draw()
+        if at_once:
+            card = write_beside(self.folder, _measured(card, weights), weights)
         return card
+
+    def _draw(self) -> None:
+        from .plots import plot_history
+
+        plot_history(self.history, self.folder / "curves.png")
+
+
+def _scores(best: EpochEnded) -> dict[str, float]:
+    scores = {"mean iou": best.mean_iou, "mean dice": best.mean_dice}
+    scores |= {f"iou {name}": value for name, value in best.iou.items()}
+    return {key: round(value, 4) for key, value in scores.items() if value == value}
+
+
+def _measured(card: ModelCard, weights: Path) -> ModelCard:
+    """Return the card with how far the network looks, where that matters."""
+    from ..core.preprocessing import Tiles
+
+    if not isinstance(card.preprocessing.geometry, Tiles):
+        return card
+    from safetensors.torch import load_file
+
+    from ..models.context import with_context
+
+    return with_context(card, load_file(weights))
 
 
 def _read(path: Path) -> dict[str, Any] | None:
