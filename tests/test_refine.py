@@ -235,6 +235,12 @@ def test_units_and_names():
         refine(labels.replace(object_class=np.arange(3)), small)
 
 
+def test_what_a_speck_leaves_inside_a_class_is_filled():
+    labels = rows("11111", "11211", "11111")
+    assert (refine(labels, RefineSettings(remove_small=2, fill_holes=True)).labels.data == 1).all()
+    assert refine(labels, RefineSettings(fill_holes=True)).changed == 0
+
+
 def test_planes_one_by_one():
     stack = np.stack([HEAD, HEAD[::-1], np.zeros_like(HEAD)])
     refined = refine(stack, RefineSettings(fill_holes=True)).labels.data

@@ -25,14 +25,14 @@ class RefineSettings(BaseModel):
     ----------
     smooth : float, optional
         Radius, see `refine.smooth`.
-    fill_holes : bool
-        See `refine.fill_holes`.
-    max_hole : float, optional
-        Area of the largest hole that is filled.
     remove_small : float, optional
         Area, see `refine.remove_small`.
     keep_largest : bool
         See `refine.keep_largest`.
+    fill_holes : bool
+        See `refine.fill_holes`.
+    max_hole : float, optional
+        Area of the largest hole that is filled.
     erode, dilate : float, optional
         Radius, see `refine.erode` and `refine.dilate`; both one after the other open the shapes.
     split : bool
@@ -50,18 +50,6 @@ class RefineSettings(BaseModel):
             description="Give each pixel the class of most pixels within this radius.",
         ),
     ] = None
-    fill_holes: Annotated[
-        bool, Field(title="Fill holes", description="Give background inside a class to this class.")
-    ] = False
-    max_hole: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            allow_inf_nan=False,
-            title="Largest hole",
-            description="With --fill-holes: only holes up to this area.",
-        ),
-    ] = None
     remove_small: Annotated[
         float | None,
         Field(
@@ -74,6 +62,18 @@ class RefineSettings(BaseModel):
     keep_largest: Annotated[
         bool, Field(title="Keep largest", description="Remove all parts of a class but its largest.")
     ] = False
+    fill_holes: Annotated[
+        bool, Field(title="Fill holes", description="Give background inside a class to this class.")
+    ] = False
+    max_hole: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            title="Largest hole",
+            description="With --fill-holes: only holes up to this area.",
+        ),
+    ] = None
     erode: Annotated[
         float | None,
         Field(
@@ -189,9 +189,9 @@ def _refined(
     hole = None if settings.max_hole is None else settings.max_hole / area
     steps: tuple[tuple[object, Callable[..., NDArray[Any]], tuple[Any, ...]], ...] = (
         (settings.smooth, operations.smooth, (settings.smooth, classes, edges)),
-        (settings.fill_holes, operations.fill_holes, (hole, classes)),
         (settings.remove_small, operations.remove_small, ((settings.remove_small or 0) / area, classes)),
         (settings.keep_largest, operations.keep_largest, (classes,)),
+        (settings.fill_holes, operations.fill_holes, (hole, classes)),
         (settings.erode, operations.erode, (settings.erode, classes, edges)),
         (settings.dilate, operations.dilate, (settings.dilate, classes, edges)),
         (settings.split, operations.split, (classes,)),
