@@ -9,7 +9,8 @@ from PIL import Image
 
 from napari_specimen_seg.core.errors import ReadError, SpecimenError
 from napari_specimen_seg.training.config import AugmentSettings, DataSettings, LearnSettings, TrainConfig
-from napari_specimen_seg.training.pairs import Pair, find_pairs
+from napari_specimen_seg.training.pair import Pair
+from napari_specimen_seg.training.pairs import find_pairs
 from napari_specimen_seg.training.recipes import RECIPES
 from napari_specimen_seg.training.schedule import factor, group_rates, phase_at, phases_of
 from napari_specimen_seg.training.split import split_pairs

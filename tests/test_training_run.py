@@ -69,7 +69,10 @@ def test_a_run_leaves_a_model_that_needs_nothing_else(data, tmp_path):
     events = run(tiny(data, epochs=4), tmp_path / "model")
     assert [e.kind for e in events if e.kind != "step"] == ["note", "started", *["epoch"] * 4, "finished"]
     names = {p.name for p in (tmp_path / "model").iterdir()}
-    assert {"card.json", "model.safetensors", "README.md", "train.toml", "history.csv", "curves.png"} <= names
+    assert {"card.json", "model.safetensors", "README.md", "train.toml", "history.csv"} <= names
+    assert {"curves.png", "samples.png", "validation.png"} <= names
+    with Image.open(tmp_path / "model" / "validation.png") as shown:
+        assert shown.size == (3 * 260, 2 * 260)  # picture, truth and answer of both validation pictures
     predictor = load_model(tmp_path / "model")
     card = predictor.card
     assert card.training.pictures == 10

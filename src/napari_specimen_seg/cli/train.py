@@ -27,7 +27,7 @@ Examples:
 Ctrl-C stops and keeps the best model so far; --resume goes on later.
 """
 
-HURRY_SECONDS = 1.2
+HURRY_SECONDS = 0.8
 """How long a batch may go on after the wish to stop."""
 
 _SETTINGS = (

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from ..core.errors import ModelError, WriteError, one_line, validation_line
 from ..core.files.atomic import atomic
 from .card import ModelCard, checksum
+from .plain_files import read_plain
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,9 @@ README = "README.md"
 
 MAX_CARD_BYTES = 4_000_000
 """No honest card is larger; whatever is, is not parsed."""
+
+MAX_WEIGHTS_BYTES = 4_000_000_000
+"""The largest known encoder has 2 GB."""
 
 
 def is_bundle(path: Path) -> bool:
@@ -55,9 +59,7 @@ def read_card(folder: Path) -> ModelCard:
     """
     path = folder / CARD
     try:
-        if path.stat().st_size > MAX_CARD_BYTES:
-            raise ModelError("the card is larger than any honest one", path=path)
-        content = path.read_bytes()
+        content = read_plain(path, MAX_CARD_BYTES)
     except FileNotFoundError:
         raise ModelError(f"no model here: {CARD} is missing", path=folder) from None
     except OSError as error:
@@ -155,7 +157,7 @@ def read_checked(folder: Path, card: ModelCard) -> bytes:
     """
     path = folder / card.weights_file
     try:
-        content = path.read_bytes()
+        content = read_plain(path, MAX_WEIGHTS_BYTES)
     except FileNotFoundError:
         raise ModelError(f"{path.name} is missing", path=folder, advice="Get the model anew.") from None
     except OSError as error:
@@ -273,7 +275,7 @@ def _packed(weights: Mapping[str, torch.Tensor]) -> bytes:
     return content
 
 
-def write_beside(folder: Path, card: ModelCard, weights: Mapping[str, torch.Tensor]) -> ModelCard:
+def write_beside(folder: Path, card: ModelCard, weights: Path) -> ModelCard:
     """Write a model into a folder that holds other things, such as the run that made it.
 
     Parameters
@@ -281,7 +283,8 @@ def write_beside(folder: Path, card: ModelCard, weights: Mapping[str, torch.Tens
     folder : Path
     card : ModelCard
         Its checksums are filled in.
-    weights : mapping of str to torch.Tensor
+    weights : Path
+        A safetensors file; it stays where it is.
 
     Returns
     -------
@@ -293,16 +296,16 @@ def write_beside(folder: Path, card: ModelCard, weights: Mapping[str, torch.Tens
     WriteError
         If a file cannot be written.
     """
-    content = _packed(weights)
-    card = card.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()}).sealed()
-    files = {
-        card.weights_file: content,
-        README: readme(card).encode(),
-        CARD: (card.model_dump_json(indent=1) + "\n").encode(),
-    }
-    for name, data in files.items():
+    with weights.open("rb") as file:
+        card = card.model_copy(update={"sha256": hashlib.file_digest(file, "sha256").hexdigest()}).sealed()
+    with atomic(folder / card.weights_file, overwrite=True) as path:
+        try:
+            os.link(weights, path)  # at once, however large
+        except OSError:
+            shutil.copyfile(weights, path)
+    for name, text in ((README, readme(card)), (CARD, card.model_dump_json(indent=1) + "\n")):
         with atomic(folder / name, overwrite=True) as path:
-            path.write_bytes(data)
+            path.write_text(text, encoding="utf-8")
     return card
 
 

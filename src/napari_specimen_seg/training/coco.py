@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.classes import ClassMap, LabelClass, default_color
 from ..core.errors import ReadError
-from .pairs import Pair, PairList
+from .pair import Pair, PairList
 
 MAX_BYTES = 2_000_000_000
 

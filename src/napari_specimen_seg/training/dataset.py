@@ -24,9 +24,10 @@ from ..core.image import SpecimenImage
 from ..core.preprocessing import Preprocessing, Tiles
 from ..core.resizing import resize, resize_nearest
 from .augmentation import Augment, Window
+from .coco import paint
 from .config import DataSettings, TrainConfig
 from .losses import IGNORE
-from .pairs import Pair
+from .pair import Pair
 from .scratch import scratch_folder
 
 SPARE = 1.5
@@ -111,8 +112,6 @@ def read_target(
 def _read_ids(pair: Pair, data: DataSettings, class_map: ClassMap, shape: tuple[int, int]) -> NDArray[Any]:
     """Return the mask as class ids, whatever kind it is of."""
     if pair.regions:
-        from .coco import paint
-
         return paint(pair.regions, *shape)
     first = class_map.foreground[0].id
     if len(pair.masks) > 1:  # one object a file

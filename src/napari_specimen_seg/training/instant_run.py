@@ -19,7 +19,8 @@ from .events import Event, Finished, Noted
 from .instant import InstantSession
 from .lesson import Lesson
 from .losses import IGNORE
-from .pairs import Pair, find_pairs
+from .pair import Pair
+from .pairs import find_pairs
 
 
 def run_instant(

@@ -174,6 +174,8 @@ class Watch(pl.Callback):
             if is_best:
                 self.keeper.keep_best(pl_module.network)
             self.keeper.record(event)
+        if is_best:
+            self.keeper.keep_answers(pl_module.triples, pl_module.card.class_map)
         self.tell(event)
         patience = pl_module.config.learn.patience
         best = self.keeper.best

@@ -5,53 +5,17 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core.errors import ReadError
 from ..core.files import find_inputs
 from ..core.files.names import LABEL_ENDINGS, name_key
+from .coco import read_coco
 from .config import DataSettings
+from .pair import Pair, PairList
 
 MASK_ENDINGS = ("", *LABEL_ENDINGS)
 """What may stand behind a picture's stem in the name of its mask; nothing at all, first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A picture and the files that say what is in it.
-
-    Parameters
-    ----------
-    name : str
-        The picture's stem, unique within a data set.
-    picture : Path
-    masks : tuple of Path
-        One mask, or one per object in the competition's layout.
-    regions : tuple
-        Polygons or run lengths with class ids, where the labels come from a COCO file.
-    """
-
-    name: str
-    picture: Path
-    masks: tuple[Path, ...] = ()
-    regions: tuple[tuple[int, object], ...] = ()
-
-
-@dataclass(slots=True)
-class PairList:
-    """The pairs of a data set, and what could not be paired.
-
-    Parameters
-    ----------
-    pairs : list of Pair
-        Sorted by name.
-    problems : list of (Path, str)
-        Files left out and why.
-    """
-
-    pairs: list[Pair] = field(default_factory=list)
-    problems: list[tuple[Path, str]] = field(default_factory=list)
 
 
 def find_pairs(data: DataSettings) -> PairList:
@@ -83,8 +47,6 @@ def find_pairs(data: DataSettings) -> PairList:
     elif data.labels is None:
         found = _from_folders(data.images, data.images)
     elif data.labels.suffix.lower() == ".json":
-        from .coco import read_coco
-
         found = read_coco(data.labels, data.images)
     else:
         found = _from_folders(data.images, data.labels)

@@ -16,7 +16,7 @@ from ..core.files import read_image
 from .config import TrainConfig
 from .dataset import read_target
 from .losses import IGNORE
-from .pairs import Pair, PairList
+from .pair import Pair, PairList
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import queue
 import threading
@@ -17,30 +16,29 @@ import torch
 
 from ..core.classes import ClassMap
 from ..core.errors import SpecimenError
-from ..core.files import read_image, read_labels
+from ..core.files import read_image
 from ..core.image import SpecimenImage
-from ..core.preprocessing import Preprocessing
 from ..models.bundle import read_card, read_weights
-from ..models.card import Binary, ModelCard, Sigmoid, Softmax, Training
+from ..models.card import ModelCard, Softmax
 from ..models.devices import is_out_of_memory
 from ..models.library import find_model
 from ..models.network import build_network
 from .checkpoints import Keeper
 from .config import TrainConfig
 from .dataset import Samples, Store, read_target
+from .describe import card_of, class_map_of, preprocessing_of
 from .events import Event, Failed, Noted, Started
 from .live import LiveRun
 from .loader import Batches
 from .losses import balanced_weights
-from .pairs import Pair, find_pairs
+from .pair import Pair
+from .pairs import find_pairs
 from .preflight import check_data
+from .samples import COUNT, arranged
 from .split import split_pairs
 from .task import NotANumberError, SegmentationTask
 
 Tell = Callable[[Event], None]
-
-IMAGENET = {"rgb": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "gray": ((0.449,), (0.226,))}
-"""Mean and deviation of photographs, values 0 to 1; for grey their averages."""
 
 
 def train(config: TrainConfig, out: str | Path, *, resume: bool = False) -> Iterator[Event]:
@@ -143,7 +141,7 @@ def run_training(
                 break
             except RuntimeError as error:
                 job = job.with_half_the_batch(error, tell_all)
-        return keeper.finish(job.card, tell_all)
+        return keeper.finish(job.card, tell_all, at_once=stopping())
     except SpecimenError as error:
         live.write(Failed(str(error)))
         raise
@@ -177,7 +175,7 @@ def _hurry(stopping: Callable[[], bool], patience: float, keeper: Keeper, leave:
 
 def _leave(keeper: Keeper, job: Job, tell: Tell, live: LiveRun) -> None:
     """Put the best model together from the disk and end the process, whatever the loop computes."""
-    card = keeper.finish(job.card, tell)
+    card = keeper.finish(job.card, tell, at_once=True)
     live.end()
     os._exit(0 if card is not None else 1)
 
@@ -258,6 +256,9 @@ class Job:
         from .loop import make_trainer
 
         task = self.make_task()
+        if keeper.leads:
+            channels = self.preprocessing.in_channels
+            keeper.keep_samples(arranged(task.samples, channels, self.card.class_map, COUNT, 0))
         trainer = make_trainer(task, keeper, tell, stop)
         tell(
             Started(
@@ -273,95 +274,6 @@ class Job:
         )
         checkpoint = keeper.last_checkpoint(tell)
         trainer.fit(task, ckpt_path=checkpoint, weights_only=True)
-
-
-def preprocessing_of(config: TrainConfig) -> Preprocessing:
-    """Return the preprocessing that the settings ask for; that of the starting model where there is one."""
-    if config.network.start_from:
-        start = read_card(find_model(config.network.start_from)).preprocessing
-        if start.channels == config.input.channels:
-            return start.model_copy(update={"values": config.input.values, "geometry": config.input.geometry})
-    channels = config.input.channels
-    mean, std = IMAGENET.get(str(channels), ((0.5,), (0.25,)))
-    if isinstance(channels, int):
-        mean, std = mean * channels, std * channels
-    return Preprocessing(
-        channels=channels, values=config.input.values, mean=mean, std=std, geometry=config.input.geometry
-    )
-
-
-def card_of(
-    config: TrainConfig,
-    class_map: ClassMap,
-    preprocessing: Preprocessing,
-    learn: list[Pair],
-    validate: list[Pair],
-    name: str,
-) -> ModelCard:
-    """Return the card of the model to be trained; scores come later."""
-    settings = config.learn
-    kind = settings.head
-    if kind == "auto":
-        kind = "binary" if len(class_map.foreground) == 1 else "softmax"
-    head: Softmax | Sigmoid | Binary = Softmax()
-    if kind == "sigmoid":
-        head = Sigmoid(threshold=settings.threshold)
-    elif kind == "binary":
-        head = Binary(threshold=settings.threshold)
-    clean = "".join(c if c.isalnum() or c in "._- " else "-" for c in config.run.name or name).strip("._- ")
-    return ModelCard(
-        name=clean or "model",
-        description=f"Trained with the recipe {config.recipe}." if config.recipe else "",
-        architecture=config.network.architecture,
-        encoder=config.network.encoder,
-        options={k: tuple(v) if isinstance(v, list) else v for k, v in config.network.options.items()},
-        class_map=class_map,
-        head=head,
-        preprocessing=preprocessing,
-        training=Training(
-            data=str(config.data.images.name if config.data.images else ""),
-            pictures=len(learn),
-            split=f"{config.data.split}, {len(validate)} pictures for validation, seed {config.run.seed}",
-            data_sha256=data_hash(learn + validate),
-        ),
-    )
-
-
-def data_hash(pairs: list[Pair]) -> str:
-    """Return one SHA-256 over all pictures and masks, by name and content."""
-    digest = hashlib.sha256()
-    for pair in sorted(pairs, key=lambda p: p.name):
-        for path in (pair.picture, *pair.masks):
-            digest.update(f"{path.name}\n".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        digest.update(repr(pair.regions).encode())
-    return digest.hexdigest()
-
-
-def class_map_of(config: TrainConfig, pairs: list[Pair]) -> ClassMap:
-    """Find out the classes: from the masks' own class map, a COCO file, or the values that occur."""
-    data = config.data
-    if data.labels is not None and data.labels.suffix.lower() == ".json":
-        from . import coco
-
-        return coco.categories_of(data.labels)
-    found: set[int] = set()
-    for pair in pairs:
-        labels = read_labels(pair.masks[0])
-        if data.kind in ("binary", "instances"):
-            from ..core.classes import PRESETS
-
-            return PRESETS["nuclei" if data.kind == "instances" else "specimen"]
-        if labels.class_map is not None:
-            return labels.class_map
-        found.update(np.unique(np.asarray(labels.data)).tolist())
-        if len(found) > 256:
-            raise SpecimenError(
-                "the masks hold hundreds of values: they number objects",
-                path=pair.masks[0],
-                advice="Choose 'instances' as the kind of masks, or give a class map.",
-            )
-    return ClassMap.of_ids(sorted(found - {data.ignore_id, data.background_id}))
 
 
 def starting_network(config: TrainConfig, card: ModelCard) -> torch.nn.Module:

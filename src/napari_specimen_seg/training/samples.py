@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ..core.classes import ClassMap
 from .config import TrainConfig
 from .dataset import Samples, Store
+from .describe import class_map_of, preprocessing_of
 from .losses import IGNORE
 from .pairs import find_pairs
-from .run import class_map_of, preprocessing_of
 
 COUNT, COLUMNS, GAP = 12, 4, 4
 
@@ -72,7 +72,7 @@ class SampleSource:
             self._store = Store(found.pairs[:count], config, self._class_map, preprocessing)
             self._key = key
         samples = Samples(self._store, config, preprocessing, len(self._class_map))
-        return _arranged(samples, preprocessing.in_channels, self._class_map, count, turn)
+        return arranged(samples, preprocessing.in_channels, self._class_map, count, turn)
 
 
 def sample_sheet(config: TrainConfig, count: int = COUNT) -> Sheet:
@@ -80,8 +80,24 @@ def sample_sheet(config: TrainConfig, count: int = COUNT) -> Sheet:
     return SampleSource().sheet(config, count)
 
 
-def _arranged(samples: Samples, channels: int, class_map: ClassMap, count: int, turn: int) -> Sheet:
-    """Put samples side by side."""
+def arranged(samples: Samples, channels: int, class_map: ClassMap, count: int, turn: int) -> Sheet:
+    """Put samples side by side.
+
+    Parameters
+    ----------
+    samples : Samples
+    channels : int
+        Of the network's input.
+    class_map : ClassMap
+    count : int
+        How many samples.
+    turn : int
+        Another number gives other samples.
+
+    Returns
+    -------
+    Sheet
+    """
     height, width = samples.augment.shape
     rows = -(-count // COLUMNS)
     shape = rows * (height + GAP) - GAP, COLUMNS * (width + GAP) - GAP

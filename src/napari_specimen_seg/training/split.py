@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core.errors import ReadError
 from .config import DataSettings
-from .pairs import Pair
+from .pair import Pair
 
 TRUE = {"1", "1.0", "true", "yes", "val", "valid", "validation"}
 """What a column may say of a picture that is kept for validation."""

@@ -21,6 +21,7 @@ from .frozen import decoded
 from .live_predictor import LivePredictor
 from .loader import Batches, Key, Loader
 from .losses import IGNORE, SumOfLosses
+from .pictures import ROWS, Triple, triple
 from .schedule import Phase, factor, group_rates, phase_at, phases_of
 
 AHEAD = 2
@@ -66,6 +67,7 @@ class SegmentationTask(pl.LightningModule):
         self.validation_loss = math.nan
         self.shown: NDArray[np.generic] | None = None  # labels of the first validation picture
         self._losses: list[float] = []
+        self.triples: list[Triple] = []
         self._features: FeatureStore | None = None
 
     # -- data ----------------------------------------------------------------------------------------
@@ -151,6 +153,7 @@ class SegmentationTask(pl.LightningModule):
         """Forget the last validation."""
         self.confusion[:] = 0
         self._losses = []
+        self.triples = []
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
         """Predict a whole picture as anybody would, and count what is right."""
@@ -160,6 +163,9 @@ class SegmentationTask(pl.LightningModule):
         answer = predictor.predict(image, PredictSettings(device="cpu"))
         if image is self.validation[0][0]:
             self.shown = np.asarray(answer.labels)
+        if len(self.triples) < ROWS:
+            labels = np.asarray(answer.labels)
+            self.triples.append(triple(image, target, labels, self.card.class_map, self.card.preprocessing))
         ids = self.card.class_map.ids
         order = np.zeros(max(ids) + 1, np.int64)
         order[list(ids)] = np.arange(len(ids))
