@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+
+from train_dock_helpers import looked, small, write_pictures
 
 pytest.importorskip("pytestqt")
 
-from napari_specimen_seg.core.preprocessing import PadToSquare
 from napari_specimen_seg.plugin.train import TrainDock
 from napari_specimen_seg.training.events import EpochEnded, Noted, Stepped
 from napari_specimen_seg.training.live import LiveRun
@@ -14,18 +14,7 @@ from napari_specimen_seg.training.live import LiveRun
 
 @pytest.fixture
 def data(tmp_path):
-    rng = np.random.default_rng(0)
-    for number in range(12):
-        mask = np.zeros((64, 64), np.uint8)
-        y, x = rng.integers(8, 40, 2)
-        mask[y : y + 16, x : x + 16] = 1
-        for folder, content in (
-            ("images", 60 + 100 * mask + rng.integers(0, 40, (64, 64))),
-            ("labels", mask),
-        ):
-            (tmp_path / folder).mkdir(exist_ok=True)
-            Image.fromarray(content.astype(np.uint8)).save(tmp_path / folder / f"p{number:02}.png")
-    return tmp_path
+    return write_pictures(tmp_path)
 
 
 @pytest.fixture
@@ -37,21 +26,6 @@ def dock(make_napari_viewer, qtbot, tmp_path, monkeypatch):
     yield dock
     dock.watcher.discard()
     dock.shut_down()
-
-
-def looked(dock, data, qtbot):
-    dock.data.use_folders(data / "images", data / "labels")
-    qtbot.waitUntil(lambda: dock._looked is not None and dock.job is None, timeout=60_000)
-
-
-def small(dock, out, **learn):
-    """Let the dock train a toy network."""
-    dock.setup.recipe.setCurrentText("embryo-gray")
-    dock.settings.set("network", encoder="tu-resnet10t")
-    dock.settings.set("input", geometry=PadToSquare(size=32))
-    dock.settings.set("learn", batch_size=8, **learn)
-    dock.settings.set("run", device="cpu")
-    dock.setup.out.setText(str(out))
 
 
 def test_data_are_looked_at_before_anything_trains(dock, data, qtbot):

@@ -314,7 +314,8 @@ class _UnionBox(QWidget):
 
 def _union(field: FieldInfo, title: str) -> Control:
     kinds = {kind.model_fields["kind"].default: kind for kind in get_args(field.annotation)}
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, Field(discriminator="kind")])
+    wanted: Any = Annotated[field.annotation, Field(discriminator="kind")]
+    adapter: TypeAdapter[Any] = TypeAdapter(wanted)
     box = _UnionBox(kinds)
 
     def get() -> Any:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from ..training.config import TrainConfig
 
 
+STEPS = 100
+"""Batches that the finder learns at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the finder saw: losses by learning rate, and the rate that it suggests."""
@@ -65,7 +69,7 @@ def rate_work(config: TrainConfig, write: Callable[[], Any]) -> Callable[[Report
 
 def _in_child(folder: Path, report: Report) -> Found:
     command = [sys.executable, "-m", "napari_specimen_seg", "lr-find", "--progress", "json"]
-    command += ["--config", str(folder / "train.toml"), "-o", str(folder)]
+    command += ["--config", str(folder / "train.toml"), "-o", str(folder), "--steps", str(STEPS)]
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
