@@ -228,7 +228,7 @@ def test_calibration_shows_the_network_what_prediction_shows_it(place):
     model = load_model(place / "tiles")
     seen = []
     handle = model.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].numpy().copy()))
-    model.predict(PICTURE)
+    model.predict(PICTURE, PredictSettings(backend="torch"))
     handle.remove()
     inputs = calibration_inputs(model.card, [place / "pictures" / "0.png"])
     assert sorted(a.tobytes() for a in inputs) == sorted(a.tobytes() for a in seen)

@@ -101,7 +101,7 @@ def _forward(network: torch.nn.Module) -> Forward:
 
     def forward(batch: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return network(torch.from_numpy(batch)).float().numpy()
+            return np.asarray(network(torch.from_numpy(batch)).float().numpy())
 
     return forward
 

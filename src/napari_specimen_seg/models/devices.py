@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from ..core.errors import DeviceError
+from ..core.errors import DeviceError, SpecimenWarning
 from .settings import PredictSettings
 
 
@@ -27,6 +30,12 @@ class Engine:
     device: Literal["cpu", "cuda", "mps"]
     backend: Literal["torch", "onnxruntime", "openvino"]
     precision: Literal["fp32", "bf16", "int8"]
+
+    def __str__(self) -> str:
+        """Say it in one line: ``OpenVINO on the processor, fp32``."""
+        names = {"torch": "torch", "onnxruntime": "onnxruntime", "openvino": "OpenVINO"}
+        places = {"cpu": "the processor", "cuda": "the GPU", "mps": "the GPU"}
+        return f"{names[self.backend]} on {places[self.device]}, {self.precision}"
 
 
 def choose_engine(settings: PredictSettings) -> Engine:
@@ -54,8 +63,46 @@ def choose_engine(settings: PredictSettings) -> Engine:
             "--calibrate PICTURES, then use DIR as the model.",
         )
     device = _choose_device(settings.device)
-    precision = "fp32" if settings.precision == "auto" else settings.precision
-    return Engine(device, "torch", "bf16" if precision == "bf16" else "fp32")
+    return Engine(device, "torch", choose_precision(settings, device))
+
+
+def choose_precision(settings: PredictSettings, device: str = "cpu") -> Literal["fp32", "bf16"]:
+    """Return the precision for a float model: bf16 only where asked for, and where it is any faster.
+
+    Warns
+    -----
+    SpecimenWarning
+        If the processor does not compute with bf16 itself, where it takes three to five times as long.
+    """
+    if settings.precision != "bf16":
+        return "fp32"
+    if device == "cpu" and not has_bf16():
+        warnings.warn(
+            "this processor does not compute with bf16 itself, which would take several times as long: "
+            "fp32 is used",
+            SpecimenWarning,
+            stacklevel=2,
+        )
+        return "fp32"
+    return "bf16"
+
+
+@lru_cache
+def has_bf16() -> bool:
+    """Tell whether the processor has instructions for bf16.
+
+    What torch answers when asked whether oneDNN supports it is no help: that is true without them too.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
+            return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
+    import torch
+
+    asked = (
+        getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+    return any(ask is not None and ask() for ask in asked)
 
 
 def _choose_device(wanted: str) -> Literal["cpu", "cuda", "mps"]:

@@ -26,6 +26,10 @@ TOLERANCE = 1e-3
 Takes = Literal["float32", "uint8", "uint16"]
 
 
+class ConversionError(ModelError):
+    """A torch network that OpenVINO cannot compute, or not alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """What goes in and out of a graph.
@@ -79,7 +83,7 @@ def converted(network: torch.nn.Module, card: ModelCard) -> Any:
 
     Raises
     ------
-    ModelError
+    ConversionError
         If it cannot be converted.
     """
     import torch
@@ -97,7 +101,7 @@ def converted(network: torch.nn.Module, card: ModelCard) -> Any:
             model = ov.convert_model(traced, example_input=example)
     except Exception as error:  # the converter's errors have no common base
         line = str(error).strip().partition("\n")[0]
-        raise ModelError(f"{card.name}: the network cannot be converted to OpenVINO ({line})") from error
+        raise ConversionError(f"{card.name}: the network cannot be converted to OpenVINO ({line})") from error
     free = isinstance(card.preprocessing.geometry, Tiles)
     model.reshape({0: ov.PartialShape([-1, channels, *((-1, -1) if free else size)])})
     return model
@@ -110,7 +114,7 @@ def refuse_difference(model: Any, network: torch.nn.Module, card: ModelCard) -> 
 
     Raises
     ------
-    ModelError
+    ConversionError
     """
     import torch
 
@@ -129,7 +133,7 @@ def refuse_difference(model: Any, network: torch.nn.Module, card: ModelCard) -> 
         compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         found = compiled([noise])[0]
         if found.shape != wanted.shape or np.abs(found - wanted).max() > TOLERANCE * (wanted.std() + 1e-6):
-            raise ModelError(f"{card.name}: OpenVINO does not answer like the original network")
+            raise ConversionError(f"{card.name}: OpenVINO does not answer like the original network")
 
 
 def can_choose(card: ModelCard) -> bool:

@@ -21,7 +21,7 @@ from .bundle import read_checked
 from .card import ModelCard, OpenVinoNetwork, Softmax
 from .cores import cores
 from .decide import id_table, limit_of
-from .devices import Engine
+from .devices import Engine, choose_precision
 from .openvino_graph import (
     Form,
     Takes,
@@ -305,7 +305,7 @@ def choose_openvino_engine(settings: PredictSettings, network: OpenVinoNetwork |
                 advice="Run: specimen-seg export MODEL -o DIR --format openvino --precision int8 "
                 "--calibrate PICTURES.",
             )
-        return Engine("cpu", "openvino", "bf16" if settings.precision == "bf16" else "fp32")
+        return Engine("cpu", "openvino", choose_precision(settings))
     if settings.backend == "torch":
         raise DeviceError("an OpenVINO model cannot be computed by torch", advice="Use --backend auto.")
     if settings.precision not in ("auto", network.precision):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from threading import Lock
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import DeviceError, ImageError, ModelError
+from ..core.errors import DeviceError, ImageError, ModelError, SpecimenWarning
 from ..core.image import Array, Prediction, SpecimenImage
 from ..core.preprocessing import Tiles
 from ..core.progress import Progress, Report, silent
@@ -71,6 +72,7 @@ class Predictor:
         self._source = source
         self._network: torch.nn.Module | None = None
         self._backend: Backend | None = None
+        self._torch_only = False
         self._lock = Lock()
 
     @property
@@ -194,7 +196,7 @@ class Predictor:
             report(Progress("loading model", 0, 1))
             job = Job(
                 card=self.card,
-                backend=self._backend_for(engine),
+                backend=self._backend_or_torch(engine, settings),
                 image=image,
                 layout=self.plan(image, settings),
                 ask=Ask(settings.threshold, settings.confidence, watch is not None),
@@ -204,6 +206,7 @@ class Predictor:
                 done=done,
                 fallback=lambda: self._on_processor(settings),
             )
+            report(Progress(f"computing with {job.backend.engine}", 0, 1))
             try:
                 yield from (tile_parts if isinstance(self._geometry, Tiles) else whole_parts)(job)
             except (RuntimeError, MemoryError) as error:
@@ -236,7 +239,8 @@ class Predictor:
         DeviceError
             If this machine, or this model, does not have what is asked for.
         """
-        return engine_for(self.card, settings or PredictSettings())
+        stored = isinstance(self._source, Path) and not self._torch_only
+        return engine_for(self.card, settings or PredictSettings(), stored=stored)
 
     def describe(self, settings: PredictSettings, engine: Engine) -> dict[str, Any]:
         """Return what made a prediction: model, settings and device, as plain values.
@@ -300,6 +304,19 @@ class Predictor:
             folder = self._source if isinstance(self._source, Path) else None
             self._backend = open_backend(self.card, engine, folder, lambda: self.network)
         return self._backend
+
+    def _backend_or_torch(self, engine: Engine, settings: PredictSettings) -> Backend:
+        """Return what computes; torch where OpenVINO was nobody's wish and cannot compute the network."""
+        from .openvino_graph import ConversionError
+
+        try:
+            return self._backend_for(engine)
+        except ConversionError as error:
+            if settings.backend != "auto":
+                raise
+            self._torch_only = True
+            warnings.warn(f"{error.cause}; torch computes it", SpecimenWarning, stacklevel=3)
+            return self._backend_for(self.engine(settings))
 
     def _on_processor(self, settings: PredictSettings) -> Backend:
         self._backend = None
