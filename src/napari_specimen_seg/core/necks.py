@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ MIN_DEPTH = 0.75
 ROUND_SHARE = 0.4
 """A part is cut only if the largest discs in its bulges cover this share of it: nuclei, seeds and eggs
 do, legs and antennas, which are long and jointed, do not and stay whole."""
+
+Window: TypeAlias = tuple[slice, slice]
 
 _BLOCK_ROWS = 128
 
@@ -58,7 +60,7 @@ class Tops:
         """Return some of them."""
         return Tops(self.part[chosen], self.row[chosen], self.column[chosen], self.height[chosen])
 
-    def within(self, window: tuple[slice, slice]) -> Tops:
+    def within(self, window: Window) -> Tops:
         """Return them with positions in a window of the picture."""
         return Tops(self.part, self.row - window[0].start, self.column - window[1].start, self.height)
 
@@ -175,7 +177,7 @@ class Necked:
     """
 
     number: int
-    window: tuple[slice, slice]
+    window: Window
     distance: NDArray[np.float64]
     bulges: NDArray[Any]
 
@@ -197,19 +199,63 @@ def necked_parts(parts: NDArray[Any]) -> Iterator[Necked]:
     ------
     Necked
     """
-    from scipy import ndimage
-
-    squared = squared_distances(parts)
-    tops = doubtful_tops(parts, squared)
+    windows = _worth_a_look(parts)
+    if not windows:
+        return
+    sheet, places = _on_a_sheet(parts, windows)
+    squared = squared_distances(sheet)
+    tops = doubtful_tops(sheet, squared)
     numbers, begins, sizes = np.unique(tops.part, return_index=True, return_counts=True)
-    boxes = ndimage.find_objects(parts) if numbers.size else []
     for number, begin, end in zip(numbers.tolist(), begins, begins + sizes, strict=True):
-        window = boxes[number - 1]
-        distance = np.sqrt(np.where(parts[window] == number, squared[window], 0).astype(np.float64))
-        bulges, radii = _bulges(distance, tops.take(slice(begin, end)).within(window))
+        place = places[number]
+        distance = np.sqrt(np.where(sheet[place] == number, squared[place], 0).astype(np.float64))
+        bulges, radii = _bulges(distance, tops.take(slice(begin, end)).within(place))
         covered = np.pi * sum(radius**2 for radius in radii)
         if len(radii) > 1 and covered >= ROUND_SHARE * np.count_nonzero(distance):
-            yield Necked(number, window, distance, _numbered(bulges))
+            yield Necked(number, windows[number], distance, _numbered(bulges))
+
+
+def _worth_a_look(parts: NDArray[Any]) -> dict[int, Window]:
+    """Return the boxes of the parts that are wide enough for a neck."""
+    from scipy import ndimage
+
+    boxes = ndimage.find_objects(parts)
+    sides = ((number, box, [side.stop - side.start for side in box]) for number, box in enumerate(boxes, 1))
+    return {number: box for number, box, side in sides if min(side) >= 4 * MIN_DEPTH}
+
+
+def _on_a_sheet(parts: NDArray[Any], windows: dict[int, Window]) -> tuple[NDArray[Any], dict[int, Window]]:
+    """Lay parts beside each other, without what is between them in the picture.
+
+    Parameters
+    ----------
+    parts : array of int
+        (Y, X).
+    windows : dict of (slice, slice)
+        The boxes of some parts.
+
+    Returns
+    -------
+    sheet : array of int
+        Rows of parts, from the highest to the lowest, with a gap between any two.
+    places : dict of (slice, slice)
+        Where each part is on it.
+    """
+    sizes = {number: [side.stop - side.start for side in box] for number, box in windows.items()}
+    area = sum((height + 1) * (width + 1) for height, width in sizes.values())
+    across = max(int(area**0.5), *(width for _, width in sizes.values()), 1)
+    places: dict[int, Window] = {}
+    top = left = deep = 0
+    for number, (height, width) in sorted(sizes.items(), key=lambda item: -item[1][0]):
+        if left + width > across:
+            top, left, deep = top + deep, 0, 0
+        places[number] = slice(top, top + height), slice(left, left + width)
+        left, deep = left + width + 1, max(deep, height + 1)
+    sheet = np.zeros((top + deep, across), parts.dtype)
+    for number, place in places.items():
+        box = parts[windows[number]]
+        np.copyto(sheet[place], box, where=box == number)
+    return sheet, places
 
 
 def _bulges(distance: NDArray[np.float64], tops: Tops) -> tuple[NDArray[np.bool_], list[float]]:
