@@ -222,14 +222,19 @@ def test_pictures_that_do_not_fit_are_no_calibration(place, tmp_path):
         export_model(place / "tiles", tmp_path / "x", "openvino", precision="int8", calibrate=tmp_path)
 
 
-def test_calibration_shows_the_network_what_prediction_shows_it(place):
+def test_calibration_shows_the_network_what_prediction_shows_it(place, monkeypatch):
     from napari_specimen_seg.models.calibration import calibration_inputs
+    from napari_specimen_seg.models.torch_run import TorchBackend
 
-    model = load_model(place / "tiles")
-    seen = []
-    handle = model.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].numpy().copy()))
+    model, usual, seen = load_model(place / "tiles"), TorchBackend.scores, []
+
+    def scores(self, batch):
+        seen.extend(np.ascontiguousarray(one[None]) for one in batch)
+        return usual(self, batch)
+
+    monkeypatch.setattr(TorchBackend, "scores", scores)
     model.predict(PICTURE, PredictSettings(backend="torch"))
-    handle.remove()
+    monkeypatch.undo()
     inputs = calibration_inputs(model.card, [place / "pictures" / "0.png"])
     assert sorted(a.tobytes() for a in inputs) == sorted(a.tobytes() for a in seen)
     assert len(calibration_inputs(model.card, place / "pictures", most=5)) == 5

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .backends import Backend
 from .devices import Engine
+from .fusing import fused
 
 if TYPE_CHECKING:
     from .card import ModelCard
@@ -30,8 +31,8 @@ class TorchBackend(Backend):
 
     def __init__(self, network: torch.nn.Module, card: ModelCard, engine: Engine) -> None:
         super().__init__(card, engine)
-        own = network if engine.device == "cpu" else copy.deepcopy(network)
-        self.network = to_device(own, engine)
+        own = fused(network, card)
+        self.network = to_device(copy.deepcopy(own) if own is network else own, engine)
 
     def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute a batch; see `Backend.scores`."""
