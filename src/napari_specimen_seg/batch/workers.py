@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ..core.errors import CancelledError, DeviceError, SpecimenError
 from ..core.parallel import cores
 from ..core.progress import Progress, Report, silent
+from ..training.buffers import keep_large_buffers
 from .hush import hush_libraries
 
 if TYPE_CHECKING:
@@ -263,6 +264,7 @@ def _serve(pipe: Connection, threads: int) -> None:
     signal.signal(signal.SIGTERM, _leave)  # so that half-written files are removed on the way out
     hush_libraries()
     limit_threads(threads)
+    keep_large_buffers()
     report = _Listener(pipe)
     with suppress(EOFError, OSError, CancelledError):
         while True:

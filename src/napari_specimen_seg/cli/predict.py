@@ -99,7 +99,9 @@ def command(
     INPUT are files, folders and patterns such as "photos/*.jpg".
     """
     from ..batch import plan_jobs, predict_files
+    from ..training.buffers import keep_large_buffers
 
+    keep_large_buffers()  # this process is ours, and does nothing else
     options.refuse_unit_alone(pixel_size, unit, unit_may_stand_alone=False)
     if scheduler is not None and workers != 1:
         raise click.UsageError("--scheduler brings its own workers; leave --workers out")
