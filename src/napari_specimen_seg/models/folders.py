@@ -11,10 +11,12 @@ from ..core.classes import ClassMap
 from ..core.errors import ModelError, ReadError
 from ..core.progress import Progress, Report, silent
 from .archives import open_archive
-from .bundle import CARD, MAX_CARD_BYTES, WEIGHTS, card_from, checked
+from .bundle import CARD, MAX_CARD_BYTES, MAX_WEIGHTS_BYTES, WEIGHTS, card_from, checked
 from .card import Head, ModelCard, Sigmoid, Softmax
 from .importing import Draft, ImportOptions
+from .plain_files import read_plain
 from .presets import ActivationName, class_map_of_names, classes_and_head, head_of, preprocessing_of
+from .safetensors_table import refuse_long_table
 from .smp_config import ask, card_of, fit, smp_config
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ CONFIG = "config.json"
 
 GRAPH = "model.xml"
 MAX_GRAPH_BYTES = 50_000_000
-
-MAX_WEIGHTS_BYTES = 4_000_000_000
 
 
 def import_bundle(path: Path, options: ImportOptions, report: Report = silent) -> Draft:
@@ -178,9 +178,7 @@ def read_member(path: Path, name: str, limit: int) -> bytes:
             return archive.read(shallowest, limit)
     file = path / name
     try:
-        if file.stat().st_size > limit:
-            raise ModelError(f"{name} is larger than {limit / 1e6:.0f} MB", path=path)
-        return file.read_bytes()
+        return read_plain(file, limit)
     except FileNotFoundError:
         raise ModelError(f"{name} is missing", path=path) from None
     except OSError as error:
@@ -203,6 +201,7 @@ def safetensors_from(content: bytes, path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    refuse_long_table(content[:8], path)
     try:
         return dict(load(content))
     except (SafetensorError, ValueError, KeyError, OverflowError) as error:

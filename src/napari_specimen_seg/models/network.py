@@ -48,6 +48,7 @@ def load_network(folder: Path, card: ModelCard) -> torch.nn.Module:
     from .bundle import read_weights
 
     weights = read_weights(folder, card)
+    refuse_enormous(card, sum(tensor.numel() for tensor in weights.values()))
     network = build_network(card)
     load_weights(network, weights, card.name)
     return network
@@ -88,6 +89,40 @@ def build_network(card: ModelCard) -> torch.nn.Module:
         raise ModelError(f"{card.name}: the network cannot be built from its card ({error})") from error
     apply_repairs(network, card.repairs or (), card.name)
     return network.eval()
+
+
+WIDE = 512
+"""Channels of a decoder up to which a network is at most some hundred megabytes."""
+
+
+def refuse_enormous(card: ModelCard, numbers: int) -> None:
+    """Refuse a card that asks for a network far larger than its weights, before memory is taken for it.
+
+    Parameters
+    ----------
+    card : ModelCard
+    numbers : int
+        How many the weights hold.
+
+    Raises
+    ------
+    ModelError
+    """
+    values = [
+        each for value in card.options.values() for each in (value if isinstance(value, tuple) else (value,))
+    ]
+    if not any(isinstance(value, int) and value > WIDE for value in values):
+        return
+    import torch
+
+    with torch.device("meta"):  # shapes only
+        try:
+            network = build_network(card)
+        except (ModelError, NotImplementedError):  # some encoders compute while they are built
+            network = build_network(card.model_copy(update={"encoder": "resnet18", "repairs": None}))
+    wanted = sum(weights.numel() for weights in network.parameters())
+    if wanted > 2 * numbers + 1_000_000:
+        raise ModelError(f"{card.name}: the card asks for {wanted} numbers, the weights have {numbers}")
 
 
 FASTAI = "FastaiUnet"

@@ -252,7 +252,8 @@ def check_graph(graph: bytes, path: Path) -> None:
     ------
     ModelError
     """
-    if b"<!" in graph.replace(b"<!--", b""):
+    # In another encoding, such as UTF-16, they would be written with other bytes.
+    if b"\0" in graph or b"<!" in graph.replace(b"<!--", b""):
         raise ModelError("the network's description defines entities", path=path)
     try:
         layers = list(ElementTree.fromstring(graph).iter("layer"))

@@ -203,8 +203,9 @@ def fit(
     ModelError
         If they do not fit.
     """
-    from .network import build_network, load_weights
+    from .network import build_network, load_weights, refuse_enormous
 
+    refuse_enormous(card, sum(tensor.numel() for tensor in weights.values()))
     extra = [key for key in weights if key.startswith("classification_head.")]
     network = build_network(card)
     try:

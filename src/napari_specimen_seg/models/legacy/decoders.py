@@ -127,12 +127,13 @@ def _unet(shapes: Shapes) -> Options:
 
 
 def _unet_plus_plus(shapes: Shapes) -> Options:
-    depth = 1 + max(
-        int(match[1]) for name in shapes if (match := re.match(r"decoder\.blocks\.x_0_(\d+)\.", name))
-    )
+    depth = 1 + max(int(match[1]) for name in shapes if (match := _LAYER.match(name)))
     names = [f"decoder.blocks.x_0_{layer}" for layer in range(depth)]
     widths = [shapes[f"{name}.conv2.0.weight"][0] for name in names]
     return _channels(widths) | _attention(shapes, names[0]) | _norm(shapes, f"{names[0]}.conv1")
+
+
+_LAYER = re.compile(r"decoder\.blocks\.x_0_([0-9])\.")
 
 
 def _manet(shapes: Shapes) -> Options:

@@ -172,7 +172,7 @@ def _draft(contents: Contents, found: Recognition, options: ImportOptions, repor
     _refuse_too_large(refs, contents.path)
     weights = contents.source.tensors(refs)
     if found.family == "fastai":
-        weights = fastai.fold_norms(weights)
+        weights = _folded(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     found = _with_version(_with_channels(found, options, shapes), options)
     pipeline = pipeline_of(contents.root) if found.family == "fastai" else Pipeline()
@@ -190,6 +190,13 @@ def _draft(contents: Contents, found: Recognition, options: ImportOptions, repor
     complete = _checked(card, renamed)
     notes = (*found.notes, *described.notes, *_padded(pipeline), *fitted.notes, *converted)
     return Draft(card, complete, notes, assumed=(*found.assumed, *described.assumed, *fitted.assumed))
+
+
+def _folded(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    try:
+        return fastai.fold_norms(weights)
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise ModelError("weights that are stored in parts (their norm apart) are not complete") from error
 
 
 def _refuse_too_large(refs: Mapping[str, TensorRef], path: Path) -> None:

@@ -18,6 +18,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 _BASIC = {(2, 2, 2, 2): "resnet18", (3, 4, 6, 3): "resnet34"}
 _DEEP = {(3, 4, 6, 3): "resnet50", (3, 4, 23, 3): "resnet101", (3, 8, 36, 3): "resnet152"}
 
+NO_RESNET = "the fastai network in it is no U-Net on a plain ResNet (18, 34, 50, 101 or 152 layers)"
+
 _STAGE = re.compile(r"layers\.(\d+)\.shuf\.(?:conv|0)\.0\.")
 _HEAD = re.compile(r"layers\.(\d+)\.0\.weight(?:_v|_orig)?$")
 
@@ -70,7 +72,7 @@ def layout_of(shapes: Shapes) -> Layout:
     first = any(re.match(rf"layers\.{stages[0]}\.shuf\.conv\.", name) for name in shapes) if stages else False
     head = max(heads, default=0)
     if len(stages) != 4 or head <= stages[-1] + 1:
-        raise ModelError("the fastai network in it is no U-Net on a ResNet as unet_learner builds it")
+        raise ModelError(NO_RESNET)
     inner = "layers" if first else "convpath"
     crosses = [
         n

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...core.errors import ModelError, one_line
+from .fastai import NO_RESNET
 from .modules import Layer, as_layer, is_module
 from .numpy_records import is_leaf
 from .records import Call, Group, Table, Value, state_table
@@ -18,6 +19,12 @@ MAX_VISITED = 200_000
 """How many values are looked into. Weights lie near the top."""
 
 MAX_DEPTH = 8
+
+MAX_NETWORKS = 32
+"""A student, a teacher and their averages are four."""
+
+MAX_TENSORS = 50_000
+"""The largest encoder has 3,000."""
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 
@@ -124,6 +131,8 @@ def _state_dict(table: Table) -> dict[str, TensorRef]:
     entries = table.texts()
     if not any("." in key for key in entries):
         return {}
+    if len(entries) > MAX_TENSORS:
+        raise ModelError(f"refused: it holds {len(entries)} weights, more than any network has")
     tensors = {key: tensor for key, value in entries.items() if (tensor := as_tensor(value)) is not None}
     return tensors if 2 * len(tensors) > len(entries) else {}
 
@@ -168,6 +177,8 @@ def find_networks(root: Value) -> list[Network]:
         for network in _networks_in(candidate):
             if not any(_same(network, known) for known in networks):
                 networks.append(network)
+        if len(networks) > MAX_NETWORKS:
+            raise ModelError(f"refused: it holds more than {MAX_NETWORKS} networks")
     if not networks:
         raise _nothing(weights)
     return networks
@@ -176,6 +187,8 @@ def find_networks(root: Value) -> list[Network]:
 def _networks_in(weights: Weights) -> Iterator[Network]:
     for pattern, family in ((_SMP, "smp"), (_FASTAI, "fastai")):
         prefixes = dict.fromkeys(match[1] for key in weights.tensors if (match := pattern.match(key)))
+        if len(prefixes) > MAX_NETWORKS:  # each is compared with each
+            raise ModelError(f"refused: it holds {len(prefixes)} networks")
         for prefix in prefixes:
             yield _network(weights, prefix, "smp" if family == "smp" else "fastai")
 
@@ -224,6 +237,8 @@ def _nothing(weights: list[Weights]) -> ModelError:
     for key in most.tensors:
         if "/" in key or ".." in key:
             return ModelError(f"a weight in it has a name that no network has: {one_line(key, 60)!r}")
+    if most.layer is not None and most.layer.kind.name == "DynamicUnet":
+        return ModelError(NO_RESNET)
     kind = f" ({most.layer.kind})" if most.layer is not None else ""
     return ModelError(
         f"the weights in it{kind} are of no network that this program knows: {names}, …",

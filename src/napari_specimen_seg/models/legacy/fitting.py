@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import ModelError
 from ..card import ModelCard
 from ..importing import Assumption, Question
-from ..network import build_network
+from ..network import build_network, refuse_enormous
 from ..repairs import Repair
 from . import fastai
 from .attributes import Comparison, compare
@@ -94,6 +94,7 @@ def fit(found: Recognition, card: ModelCard, shapes: Shapes) -> Fit:
         If the weights do not fit, naming some that do not.
     """
     names = _names(found, shapes)
+    refuse_enormous(card, sum(math.prod(shape) for shape in shapes.values()))
     trials = (_try(found, variant, names, shapes) for variant in _variants(found, card))
     best: _Trial | None = None
     for trial in trials:

@@ -11,7 +11,7 @@ from ...core.errors import ModelError, one_line
 from ..importing import Assumption, ImportOptions, Question, QuestionsError
 from .decoders import ARCHITECTURES, architecture_of, decoder_options, free_options
 from .encoders import encoders_of, input_channels, known_encoder, today
-from .fastai import encoder_of, layout_of, strange_layers, unet_options
+from .fastai import NO_RESNET, encoder_of, layout_of, strange_layers, unet_options
 from .files import Contents
 from .finding import Family, Network, find_networks
 from .hints import Hints, hints_of
@@ -118,8 +118,20 @@ def recognise(contents: Contents, options: ImportOptions) -> Recognition:
     found = (
         _smp(start, shapes, hints, options) if network.family == "smp" else _fastai(start, shapes, options)
     )
+    _refuse_many_classes(found)
     classes = hints.classes if len(hints.classes) in (found.out_channels, found.out_channels + 1) else ()
     return replace(found, classes=classes, told=found.told | ({"classes": "file"} if classes else {}))
+
+
+MAX_CLASSES = 1_000
+"""The largest common set of classes, that of ADE20K in full, has 847."""
+
+
+def _refuse_many_classes(found: Recognition) -> None:
+    if not 0 < found.out_channels <= MAX_CLASSES:
+        raise ModelError(
+            f"the network answers with {found.out_channels} channels, more than any set of classes"
+        )
 
 
 def _choose(networks: list[Network], path: Path, options: ImportOptions) -> Network:
@@ -356,14 +368,16 @@ def _fastai(start: Recognition, shapes: Shapes, options: ImportOptions) -> Recog
         )
     encoder = (options.encoder or "").partition("@")[0] or encoder_of(shapes) or ""
     if not encoder:
-        raise ModelError("the encoder of the fastai network in it is none of the plain ResNets")
-    stem = shapes.get("layers.0.0.weight", (0, 0))
+        raise ModelError(NO_RESNET)
+    stem, head = shapes.get("layers.0.0.weight", ()), shapes[_head_weight(shapes, layout.head)]
+    if len(stem) != 4 or len(head) != 4:
+        raise ModelError("weights of the first or the last layer of the fastai network in it are broken")
     return replace(
         start,
         architecture="FastaiUnet",
         encoder=encoder,
         in_channels=stem[1],
-        out_channels=shapes[_head_weight(shapes, layout.head)][0],
+        out_channels=head[0],
         activation="none",
         options=unet_options(shapes, layout, layer) | given,
         told={"architecture": "file" if layer is not None else "shapes", "encoder": "shapes"},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.errors import ModelError
+from ..safetensors_table import refuse_long_table
 from .files import Contents
 from .records import Storage, Table
 from .tensors import TensorRef, contiguous
@@ -47,6 +48,8 @@ def open_safetensors(path: Path) -> Contents:
     """
     from safetensors import SafetensorError, safe_open
 
+    with path.open("rb") as file:
+        refuse_long_table(file.read(8), path)
     try:
         with safe_open(path, framework="np") as file:
             metadata = dict(file.metadata() or {})
