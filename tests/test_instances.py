@@ -160,3 +160,21 @@ def test_parts_are_cut_as_the_definition_says(seed):
         mask = parts == number
         found = objects[mask]
         np.testing.assert_array_equal(found - found.min() + 1, whole_part_cut(mask)[mask])
+
+
+def test_specks_belong_to_the_specimen_with_the_nearest_pixel():
+    from scipy.spatial.distance import cdist
+
+    rng = np.random.default_rng(1)
+    labels = discs((14, 14), (45, 45), (14, 45), radius=9)
+    for row, column in rng.integers(0, 59, (40, 2)):
+        labels[row, column : column + 2] = 1
+    numbers, count = find_specimens(labels)
+    assert count == 3
+    parts = label(labels, connectivity=2)
+    large = [i for i, size in enumerate(np.bincount(parts.ravel())) if i and size > 100]
+    places = {numbers[parts == i][0]: np.argwhere(parts == i) for i in large}
+    assert sorted(places) == [1, 2, 3]
+    for speck in set(range(1, parts.max() + 1)) - set(large):
+        far = {n: cdist(np.argwhere(parts == speck), where).min() for n, where in places.items()}
+        assert far[numbers[parts == speck][0]] == min(far.values())

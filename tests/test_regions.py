@@ -15,10 +15,11 @@ from skimage.morphology import convex_hull_image
 
 from napari_specimen_seg.core import blocks
 from napari_specimen_seg.core.histogram import histogram
-from napari_specimen_seg.core.hulls import corners, hull_areas
+from napari_specimen_seg.core.hulls import Corners, corners, hull_areas
 from napari_specimen_seg.core.measure import measure
-from napari_specimen_seg.core.regions import components, regions_of
+from napari_specimen_seg.core.regions import Regions, components, regions_of
 from napari_specimen_seg.core.runs import area_by_class, areas, runs_of, starts_of
+from napari_specimen_seg.core.sums import Sums, put_together
 
 pictures = arrays(np.uint8, st.tuples(st.integers(1, 14), st.integers(1, 14)), elements=st.integers(0, 3))
 
@@ -162,3 +163,42 @@ def test_histogram_without_numpy_2(monkeypatch):
     expected = np.bincount(values, minlength=256)
     monkeypatch.delattr(np, "bitwise_count", raising=False)
     assert (histogram(values) == expected).all()
+
+
+def test_a_zarr_array_is_measured_piece_by_piece(tmp_path, monkeypatch):
+    import zarr
+
+    labels, _ = many(2)
+    stack = zarr.create_array(str(tmp_path / "z"), shape=(2, *labels.shape), chunks=(1, 32, 32), dtype="u1")
+    stack[:] = np.stack([labels, labels])
+    monkeypatch.setattr(blocks, "LAZY_PIXELS", 900)
+    for per in ("class", "object"):
+        whole = measure(np.stack([labels, labels]), per=per)
+        assert measure(stack, per=per).equals(whole)
+    plane = zarr.create_array(str(tmp_path / "p"), shape=labels.shape, chunks=(32, 32), dtype="u1")
+    plane[:] = labels
+    assert measure(plane, per="object").equals(measure(labels, per="object"))
+
+
+def test_regions_whose_squares_fill_64_bits_are_added_up_as_floats():
+    side = 60_000  # four squares of this side, as their blocks would give them
+    n, corner = side * side, side * (side - 1) // 2
+    squares = side * ((side - 1) * side * (2 * side - 1) // 6)
+    first = np.array([[0, 0], [0, side], [side, 0], [side, side]])
+    some = np.zeros(4, np.int64)
+    sums = Sums(
+        value=some + 1,
+        first=first,
+        box=np.concatenate([first, first + side], axis=1),
+        area=some + n,
+        moments=np.tile([side * corner, side * corner, squares, squares, corner * corner], (4, 1)),
+        steps=np.zeros((4, 3), np.int64),
+        hull=some + n,
+        light=np.zeros((4, 0)),
+        origin=first,
+    )
+    whole = Regions(put_together(sums, Corners.none(), Corners.none(), some))
+    assert whole.area.tolist() == [4 * n]
+    assert whole.centroid.tolist() == [[side - 0.5, side - 0.5]]
+    along, across = whole.variances((1, 1))
+    assert [along[0], across[0]] == pytest.approx([(4 * n - 1) / 12] * 2, rel=1e-12)

@@ -119,22 +119,23 @@ def find_specimens(labels: NDArray[Any]) -> tuple[NDArray[Any], int]:
         return parts, 0
     area = areas(parts, count)[1:]
     whole = area >= SPECK_SHARE * area.max()
-    number = np.concatenate([[0], np.where(whole, np.cumsum(whole), 0)])
+    number = np.concatenate([[0], np.where(whole, np.cumsum(whole), 0)]).astype(np.int32)
+    if whole.sum() == 1:
+        return (parts > 0).astype(np.int32), 1
     numbers = number[parts]
     if not whole.all():
-        number[1:][~whole] = _nearest(numbers, parts, np.flatnonzero(~whole) + 1)
+        number[1:][~whole] = _nearest(numbers, parts)
         numbers = number[parts]
     return numbers, int(whole.sum())
 
 
-def _nearest(numbers: NDArray[Any], parts: NDArray[Any], specks: NDArray[Any]) -> NDArray[Any]:
-    """Return, for each speck, the number of the specimen with the pixel nearest to one of its pixels."""
+def _nearest(numbers: NDArray[Any], parts: NDArray[Any]) -> NDArray[Any]:
+    """Return, for each part without a number, that of the specimen with the pixel nearest to one of its."""
     from scipy.spatial import cKDTree
 
-    edge = _outline(numbers)
-    tree = cKDTree(edge)
-    points = np.argwhere(np.isin(parts, specks))
-    far, which = tree.query(points)
+    edge = _outline(numbers != 0)
+    points = _outline((parts != 0) & (numbers == 0))
+    far, which = cKDTree(edge).query(points)
     speck, owner = parts[tuple(points.T)], numbers[tuple(edge[which].T)]
     order = np.lexsort((owner, far, speck))
     first = np.unique(speck[order], return_index=True)[1]
@@ -142,8 +143,8 @@ def _nearest(numbers: NDArray[Any], parts: NDArray[Any], specks: NDArray[Any]) -
     return nearest
 
 
-def _outline(numbers: NDArray[Any]) -> NDArray[Any]:
+def _outline(mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Return (n, 2) positions of the pixels with a neighbour outside."""
-    inside = np.pad(numbers != 0, 1)
+    inside = np.pad(mask, 1)
     core = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
     return np.argwhere(inside[1:-1, 1:-1] & ~core)

@@ -56,11 +56,25 @@ class Runs:
         return np.maximum.reduceat(values, self.begins) if self.count else values
 
 
-def starts_of(block: NDArray[Any]) -> NDArray[np.intp]:
-    """Return where runs of one value start in a block, (Y, X), as positions in the flattened block."""
+def starts_of(block: NDArray[Any], *others: NDArray[Any]) -> NDArray[np.intp]:
+    """Return where runs of one value start in a block, as positions in the flattened block.
+
+    Parameters
+    ----------
+    block : array
+        (Y, X).
+    *others : array
+        (Y, X): with them, runs end where any of them changes.
+
+    Returns
+    -------
+    array of int
+    """
     changes = np.empty(block.shape, bool)
     changes[:, :1] = True
     np.not_equal(block[:, 1:], block[:, :-1], out=changes[:, 1:])
+    for other in others:
+        changes[:, 1:] |= other[:, 1:] != other[:, :-1]
     return np.flatnonzero(changes)
 
 
@@ -99,7 +113,7 @@ def area_by_class(numbers: NDArray[Any], classes: NDArray[Any], count: int) -> d
     dict of array of int64
         By class that occurs in regions: (count,).
     """
-    changes = np.union1d(starts_of(numbers), starts_of(classes))
+    changes = starts_of(numbers, classes)
     number, kind = numbers.ravel()[changes], classes.ravel()[changes]
     lengths = np.diff(changes, append=numbers.size)
     inside = number > 0

@@ -34,10 +34,10 @@ class Subject:
     def planes(self) -> Iterator[tuple[Array, Array | None]]:
         """Yield each plane's labels (Y, X) and picture (Y, X, C)."""
         for index in np.ndindex(self.labels.data.shape[:-2]):
-            plane = None if self.image is None else self.image[index]
-            if plane is not None and plane.ndim == 2:
-                plane = plane[..., None]
-            yield self.labels.data[index], plane
+            picture = None if self.image is None else _plane(self.image, index)
+            if picture is not None and picture.ndim == 2:
+                picture = _plane(picture, (..., None))
+            yield _plane(self.labels.data, index), picture
 
     def means(self, values: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
         """Name the columns of (rows, C) mean values."""
@@ -107,6 +107,16 @@ class Subject:
         if self.number_objects:
             return regions, regions.value, self.classes_of(regions.value)
         return regions, np.arange(1, regions.count + 1), regions.value
+
+
+def _plane(array: Array, index: tuple[Any, ...]) -> Array:
+    """Return a plane without reading it, where it is not in memory."""
+    chunks = getattr(array, "chunks", None)
+    if index and isinstance(chunks, tuple) and not hasattr(array, "dask"):
+        import dask.array as da
+
+        array = da.from_array(array, chunks=chunks)  # of zarr and HDF5, whose indices read
+    return array[index] if index else array
 
 
 def subject_of(

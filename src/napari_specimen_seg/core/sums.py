@@ -7,7 +7,7 @@ numbers, to the last digit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -248,17 +248,25 @@ def put_together(sums: Sums, left: Corners, right: Corners, groups: NDArray[Any]
     def total(values: NDArray[Any]) -> NDArray[Any]:
         return np.add.reduceat(values, begins) if begins.size else values
 
+    area = total(s.area)
+    if _too_large(area, high - low):
+        s = replace(s, moments=s.moments.astype(np.float64), area=s.area.astype(np.float64))
     return Sums(
         value=s.value[begins],
         first=s.first[lead],
         box=np.concatenate([low, high], axis=1),
-        area=total(s.area),
+        area=area,
         moments=total(_moved(s, middle)),
         steps=total(s.steps),
         hull=_hulls(s.hull[begins], left, right, groups, size > 1),
         light=total(s.light),
         origin=middle[begins],
     )
+
+
+def _too_large(area: Ints, sides: Ints) -> bool:
+    """Tell whether a sum of squares may not fit into 64 bits: regions of over 50,000 x 50,000 pixels."""
+    return bool((area * (sides.max(axis=1) / 2.0) ** 2 > 2.0**62).any())
 
 
 def _both_ends(box: Ints) -> Iterator[tuple[np.ufunc, Ints]]:
