@@ -2,6 +2,10 @@
 
     python tools/fuzz_legacy.py 100000 --jobs 4
     python tools/fuzz_legacy.py 20000 --jobs 1 --seeds ../shared/legacy_checkpoints/fixtures
+    python tools/fuzz_legacy.py 3000 --whole
+
+With ``--whole`` the seeds are small networks with all their weights, so that files get as far as the network
+that is built of them; each takes a hundred times as long.
 
 Each file is a seed with some of its bytes changed: in the file as a whole, in the pickle alone (packed
 again with the right checksums, so that the damage gets past the archive), or with opcodes and records put in.
@@ -81,14 +85,29 @@ class Seed:
     content: bytes
 
 
-def seeds(folder: Path | None) -> list[Seed]:
-    """Return small files of each kind, and the pickles of a folder of look-alikes."""
+def seeds(folder: Path | None, whole: bool = False) -> list[Seed]:
+    """Return small files of each kind, and the pickles of a folder of look-alikes; or complete networks."""
+    if whole:
+        return [_seed(name, content) for name, content in _whole_files()]
     sys.path.insert(0, str(TESTS))
     made = [_seed(name, content) for name, content in _small_files()]
     for path in sorted(folder.glob("*.pickle.gz")) if folder is not None else []:
         pickle = gzip.decompress(path.read_bytes())
         made.append(_seed(path.name, _zipped((("archive/data.pkl", pickle), ("archive/version", b"3\n")))))
     return made
+
+
+def _whole_files() -> Iterator[tuple[str, bytes]]:
+    """Yield a complete network, pickled whole and as a state dict."""
+    import segmentation_models_pytorch as smp
+    import torch
+
+    torch.manual_seed(0)
+    network = smp.Unet("tu-mobilenetv3_small_050", encoder_weights=None, decoder_channels=(8,) * 5).half()
+    for name, root in (("whole", network), ("weights", {"state_dict": network.state_dict()})):
+        stream = io.BytesIO()
+        torch.save(root, stream)
+        yield name, stream.getvalue()
 
 
 def _seed(name: str, content: bytes) -> Seed:
@@ -221,9 +240,16 @@ class Report:
         )
 
 
-def run(first: int, count: int, folder: Path | None, keep: Path = KEPT, notes: Path | None = None) -> Report:
+def run(
+    first: int,
+    count: int,
+    folder: Path | None,
+    keep: Path = KEPT,
+    notes: Path | None = None,
+    whole: bool = False,
+) -> Report:
     """Open files number `first` and following; `notes` gets a file that names the one being opened."""
-    all_seeds = seeds(folder)
+    all_seeds = seeds(folder, whole)
     report = Report()
     note = notes / f"{first}" if notes is not None else None
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
@@ -292,27 +318,31 @@ def _keep(folder: Path, number: int, answer: str, content: bytes) -> None:
 BAD = ("crash", "slow", "two lines", "file left", "process died")
 
 
+Source = tuple[Path | None, bool]
+"""What `seeds` is given."""
+
 # -- many processes --------------------------------------------------------------------------------
 
 
-def run_all(parts: list[tuple[int, int]], jobs: int, folder: Path | None) -> Report:
+def run_all(parts: list[tuple[int, int]], jobs: int, source: Source) -> Report:
     """Open all files in several processes; one that dies is named, and the rest go on."""
     total = Report()
     with tempfile.TemporaryDirectory() as place:
         notes = Path(place)
         while parts:
-            parts = _round(parts, jobs, folder, notes, total)
+            parts = _round(parts, jobs, source, notes, total)
     return total
 
 
 def _round(
-    parts: list[tuple[int, int]], jobs: int, folder: Path | None, notes: Path, total: Report
+    parts: list[tuple[int, int]], jobs: int, source: Source, notes: Path, total: Report
 ) -> list[tuple[int, int]]:
     """Go through the parts; return those that a dead process left undone."""
     left = []
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare) as pool:
         waiting = {
-            pool.submit(run, first, count, folder, KEPT, notes): (first, count) for first, count in parts
+            pool.submit(run, first, count, source[0], KEPT, notes, source[1]): (first, count)
+            for first, count in parts
         }
         for job in as_completed(waiting):
             try:
@@ -320,7 +350,7 @@ def _round(
                 print(f"\r{total}", end="", file=sys.stderr, flush=True)
             except BrokenExecutor:
                 left.append(waiting[job])
-    return [rest for part in sorted(left) for rest in _without_the_dead(part, folder, notes, total)]
+    return [rest for part in sorted(left) for rest in _without_the_dead(part, source, notes, total)]
 
 
 def _prepare() -> None:
@@ -328,7 +358,7 @@ def _prepare() -> None:
 
 
 def _without_the_dead(
-    part: tuple[int, int], folder: Path | None, notes: Path, total: Report
+    part: tuple[int, int], source: Source, notes: Path, total: Report
 ) -> list[tuple[int, int]]:
     """Return what is left of a part; the file that its process died of is kept and not opened again.
 
@@ -342,12 +372,12 @@ def _without_the_dead(
     note.unlink()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_prepare) as pool:
         try:
-            pool.submit(run, number, 1, folder, KEPT, notes).result()
+            pool.submit(run, number, 1, source[0], KEPT, notes, source[1]).result()
             return [part]
         except BrokenExecutor:
             (notes / f"{number}").unlink(missing_ok=True)
     print(f"\nthe process died of file {number}", file=sys.stderr)
-    _keep(KEPT, number, "process died", content_of(number, seeds(folder)))
+    _keep(KEPT, number, "process died", content_of(number, seeds(*source)))
     total.found["process died"] += 1
     rest = [(first, number - first), (number + 1, first + count - number - 1)]
     return [(start, length) for start, length in rest if length]
@@ -360,10 +390,11 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seeds", type=Path, help="folder with look-alikes (*.pickle.gz)")
+    parser.add_argument("--whole", action="store_true", help="start from complete networks")
     given = parser.parse_args()
     end = given.first + given.count
     parts = [(start, min(STEP, end - start)) for start in range(given.first, end, STEP)]
-    total = run_all(parts, given.jobs, given.seeds)
+    total = run_all(parts, given.jobs, (given.seeds, given.whole))
     print(f"\n{total}")
     return 1 if any(total.found[kind] for kind in BAD) else 0
 
