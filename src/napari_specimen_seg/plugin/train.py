@@ -108,6 +108,7 @@ class TrainDock(Dock):
             part.setVisible(not strokes)
         for part in (self.stop, self.overlay_on):
             part.setVisible(running and not strokes)
+        self.after.show_model(None if strokes or running else self._finished)
         self.curves.setVisible(not strokes and bool(self.curves.epochs or self.curves.steps))
         if self.job is None and not running:
             self.status.show_hint(BEGIN if strokes else HINT)

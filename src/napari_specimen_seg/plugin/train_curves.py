@@ -206,7 +206,8 @@ class Curves(QWidget):
             if len(known) == 1:
                 plot.points([xs[known[0]]], [ys[known[0]]], [name], [color], size=6)
             ends[name] = float(np.clip(ys[known[-1]], *span))
-        places = spread(list(ends.values()), LABEL_GAP * (span[1] - span[0]), *span)
+        gap = LABEL_GAP * (span[1] - span[0])
+        places = spread(list(ends.values()), gap, span[0], span[1] - gap / 3)  # or the topmost is cut
         for name, y in zip(ends, places, strict=True):
             plot.text(xs[-1], y, f" {name}", plot.readable(lines[name][1]))
 
