@@ -86,6 +86,7 @@ def test_the_call_is_named(audited, item):
         ("model_ok/state_dict_zip.pth", "--encoder"),
         ("model_rce/unicode_homoglyph_module.raw.pth", "\\u043e\\u0455.system"),
         ("model_dos/deflate_bomb_data_pkl.pth", "unpacks to far more"),
+        ("bundle/ok.zip", "Unpack it and import weights.safetensors"),
     ],
 )
 def test_what_is_wrong_is_said(audited, name, words):

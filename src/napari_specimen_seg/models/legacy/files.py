@@ -159,9 +159,7 @@ def _root_folder(names: Iterable[str]) -> str:
     names = tuple(names)
     roots = {name.removesuffix("data.pkl") for name in names if name.rpartition("/")[2] == "data.pkl"}
     if not roots:
-        numpy = names and all(name.endswith(".npy") for name in names)
-        what = "a numpy archive" if numpy else "an archive without a network in it (no data.pkl)"
-        raise ModelError(f"it is {what}")
+        raise _no_network(names)
     if len(roots) > 1:
         raise ModelError("refused: the archive holds several pickles, which torch never writes")
     root = roots.pop()
@@ -173,6 +171,20 @@ def _root_folder(names: Iterable[str]) -> str:
     if not all(name.startswith(root) for name in names):
         raise ModelError("refused: the archive holds more than torch puts into it")
     return root
+
+
+def _no_network(names: tuple[str, ...]) -> ModelError:
+    """Say what an archive is that no torch wrote; a model that somebody packed can be unpacked."""
+    if names and all(name.endswith(".npy") for name in names):
+        return ModelError("it is a numpy archive")
+    inside = [
+        name for name in names if name.lower().endswith((".pth", ".pt", ".ckpt", ".safetensors", ".onnx"))
+    ]
+    advice = f"Unpack it and import {one_line(inside[0], 80)}." if len(inside) == 1 else None
+    what = f" but {', '.join(one_line(name, 40) for name in names[:3])}" if names else ""
+    return ModelError(
+        f"it is an archive without a network in it (no card.json, no data.pkl{what})", advice=advice
+    )
 
 
 def _only_pickle(data: bytes, findings: Findings) -> Value:
