@@ -97,6 +97,7 @@ def _learn(folder: Path, steps: int) -> None:
     import torch
 
     from napari_specimen_seg.models.bundle import write_bundle
+    from napari_specimen_seg.models.context import with_context
     from napari_specimen_seg.models.network import build_network
 
     torch.manual_seed(0)
@@ -119,7 +120,8 @@ def _learn(folder: Path, steps: int) -> None:
         loss.backward()
         best.step()
         rate.step()
-    write_bundle(folder, made, network.eval().state_dict())
+    weights = network.eval().state_dict()
+    write_bundle(folder, with_context(made, weights), weights)
 
 
 def shrunk(precision: str) -> Path:
