@@ -60,6 +60,55 @@ class Layout:
     tiles: tuple[Tile, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Tiles in rows and columns, all of one size.
+
+    Parameters
+    ----------
+    height, width : int
+        Of every tile.
+    tops, lefts : tuple of int
+        Where rows and columns of tiles begin.
+    """
+
+    height: int
+    width: int
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+
+
+def grid(height: int, width: int, tiles: Tiles, stride: int, size: int | None = None) -> Grid:
+    """Return where tiles lie; as `layout`, which also says which of their pixels are used."""
+    wanted = max(stride, _up(size or tiles.size, stride))
+    side_y, tops = _along(height, wanted, tiles.halo, stride, tiles.fitted)
+    side_x, lefts = _along(width, wanted, tiles.halo, stride, tiles.fitted)
+    return Grid(side_y, side_x, tuple(tops), tuple(lefts))
+
+
+def band_layout(places: Grid, height: int, width: int) -> Layout:
+    """Return the bands of a picture that are finished after each row of tiles, when tiles are blended.
+
+    Parameters
+    ----------
+    places : Grid
+        Whose neighbours overlap by no more than half.
+    height, width : int
+        Of the picture.
+
+    Returns
+    -------
+    Layout
+        One tile for each row of tiles, as wide as the picture.
+    """
+    edges = [*places.tops, height]
+    return Layout(
+        places.height,
+        places.width,
+        tuple(Tile(a, 0, slice(a, b), slice(0, width)) for a, b in pairwise(edges)),
+    )
+
+
 def layout(height: int, width: int, tiles: Tiles, stride: int, size: int | None = None) -> Layout:
     """Cover a picture with as few tiles as possible.
 
@@ -81,17 +130,16 @@ def layout(height: int, width: int, tiles: Tiles, stride: int, size: int | None 
         With ``fitted`` tiles the side is at most the wanted one, and the smallest that needs no more
         tiles; a picture that fits into one tile is one tile of its own size.
     """
-    wanted = max(stride, _up(size or tiles.size, stride))
-    side_y, tops = _along(height, wanted, tiles.halo, stride, tiles.fitted)
-    side_x, lefts = _along(width, wanted, tiles.halo, stride, tiles.fitted)
-    rows, columns = _cuts(tops, side_y, height), _cuts(lefts, side_x, width)
+    places = grid(height, width, tiles, stride, size)
+    rows = _cuts(places.tops, places.height, height)
+    columns = _cuts(places.lefts, places.width, width)
     return Layout(
-        side_y,
-        side_x,
+        places.height,
+        places.width,
         tuple(
             Tile(top, left, row, column)
-            for top, row in zip(tops, rows, strict=True)
-            for left, column in zip(lefts, columns, strict=True)
+            for top, row in zip(places.tops, rows, strict=True)
+            for left, column in zip(places.lefts, columns, strict=True)
         ),
     )
 
@@ -138,7 +186,7 @@ def _count(padded: int, side: int, halo: int, stride: int) -> int:
     return 1 + -(-(padded - side) // step)
 
 
-def _cuts(starts: list[int], side: int, extent: int) -> list[slice]:
+def _cuts(starts: tuple[int, ...], side: int, extent: int) -> list[slice]:
     edges = [0, *((a + side + b) // 2 for a, b in pairwise(starts)), extent]
     return [slice(a, b) for a, b in pairwise(edges)]
 

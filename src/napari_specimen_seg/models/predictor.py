@@ -16,8 +16,9 @@ from ..core.errors import DeviceError, ImageError, ModelError, SpecimenWarning
 from ..core.image import Array, Prediction, SpecimenImage
 from ..core.preprocessing import Tiles
 from ..core.progress import Progress, Report, silent
-from ..core.tiling import Layout, layout
+from ..core.tiling import Grid, Layout, band_layout, layout
 from .backends import Ask, Backend
+from .blending import blended_grid, blended_parts
 from .bundle import read_card
 from .card import ModelCard, Softmax
 from .context import tiles_of
@@ -172,7 +173,7 @@ class Predictor:
             As for `predict`.
         order : callable, optional
             Asked for the next of the tiles that are left (each a plane's index and a number in the layout
-            of `plan`), a few tiles ahead of what is shown; row by row if left out.
+            of `plan`), a few tiles ahead of what is shown; row by row if left out, and always when blending.
         done : collection
             Tiles that are finished already and are left out.
         watch : callable, optional
@@ -208,7 +209,7 @@ class Predictor:
             )
             report(Progress(f"computing with {job.backend.engine}", 0, 1))
             try:
-                yield from (tile_parts if isinstance(self._geometry, Tiles) else whole_parts)(job)
+                yield from self._parts(job, settings)
             except (RuntimeError, MemoryError) as error:
                 raise self._explain(error, job.backend.engine) from error
 
@@ -229,6 +230,8 @@ class Predictor:
         if not isinstance(self._geometry, Tiles):
             return whole_layout(self.card, image.height, image.width)
         size = None if settings is None else settings.tile
+        if settings is not None and settings.blend:
+            return band_layout(self._places(image, settings), image.height, image.width)
         return layout(image.height, image.width, tiles_of(self.card), stride_of_card(self.card), size)
 
     def engine(self, settings: PredictSettings | None = None) -> Engine:
@@ -268,6 +271,8 @@ class Predictor:
     def _refuse_unfit(self, settings: PredictSettings, image: SpecimenImage) -> None:
         if settings.tile is not None and not isinstance(self._geometry, Tiles):
             raise ModelError(f"{self.card.name} looks at the whole picture: a tile size does not apply to it")
+        if settings.blend and not isinstance(self._geometry, Tiles):
+            raise ModelError(f"{self.card.name} looks at the whole picture: there are no tiles to blend")
         if settings.threshold is not None and isinstance(self.card.head, Softmax):
             raise ModelError(f"{self.card.name} picks the likeliest class: a threshold does not apply to it")
         if 0 in image.data.shape:
@@ -282,6 +287,14 @@ class Predictor:
             )
         if settings.tile is not None and self.card.onnx is not None and self.card.onnx.height is not None:
             raise ModelError(f"{self.card.name} takes one size only: a tile size does not apply to it")
+
+    def _parts(self, job: Job, settings: PredictSettings) -> Iterator[Part]:
+        if not isinstance(self._geometry, Tiles):
+            return whole_parts(job)
+        return blended_parts(job, self._places(job.image, settings)) if settings.blend else tile_parts(job)
+
+    def _places(self, image: SpecimenImage, settings: PredictSettings) -> Grid:
+        return blended_grid(self.card, image.height, image.width, settings.tile)
 
     @property
     def _geometry(self) -> object:

@@ -20,6 +20,9 @@ class PredictSettings(BaseModel):
         Of the numbers inside the network.
     tile : int, optional
         Side of a tile in pixels, instead of the model's own. Only for models that work in tiles.
+    blend : bool
+        Whether scores of neighbouring tiles are averaged where they overlap, with weights that fade towards
+        the edge, instead of taking every pixel from one tile. Only for models that work in tiles.
     threshold : float, optional
         Instead of the model's own. Only for binary and sigmoid heads.
     confidence : bool
@@ -51,6 +54,14 @@ class PredictSettings(BaseModel):
             json_schema_extra={"step": 64},
         ),
     ] = None
+    blend: Annotated[
+        bool,
+        Field(
+            title="Blend tiles",
+            description="Average neighbouring tiles where they overlap: slower, for models that look at "
+            "whole tiles.",
+        ),
+    ] = False
     threshold: Annotated[
         float | None,
         Field(gt=0, lt=1, title="Threshold", description="Lower finds more; empty: the model's own."),
