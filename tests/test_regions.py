@@ -134,6 +134,20 @@ def test_tables_of_lazy_pictures(monkeypatch, per):
     assert measure(lazy, pixel_size=0.5, unit="um", image=da.from_array(lit), per=per).equals(whole)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "bool", "uint16", "int16", "uint32", "uint64", "float32", "float64"]
+)
+def test_means_of_every_type(dtype):
+    labels, _ = many(4)
+    rng = np.random.default_rng(4)
+    picture = rng.integers(0, 2 if dtype == "bool" else 200, labels.shape).astype(dtype)
+    if dtype == "int16":
+        picture -= 100
+    found = regions_of(labels, picture[..., None], parts=False)
+    expected = [picture[labels == i].mean(dtype=np.float64) for i in found.value]
+    np.testing.assert_allclose(found.mean[:, 0], expected, rtol=1e-12)
+
+
 def test_every_pixel_is_read_once(monkeypatch):
     labels, _ = many(5)
     reads = np.zeros(labels.shape, int)

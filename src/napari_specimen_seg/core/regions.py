@@ -7,7 +7,9 @@ the numbers equal what `regionprops` says.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -23,7 +25,7 @@ from .hulls import Corners
 from .image import Array
 from .runs import starts_of
 from .seams import Seams
-from .sums import Sums, put_together, sum_block
+from .sums import BlockSums, Sums, put_together, sum_block
 
 BAND_PIXELS = 1 << 26
 """How many pixels are looked at together; bounds memory for pictures that are not in it."""
@@ -268,14 +270,7 @@ def regions_of(
         As `require_ids`.
     """
     seams = Seams(plane.shape[1])
-    found = []
-    for block in checked_blocks(plane, picture, name):
-        numbered = None
-        if parts:
-            labels = np.ascontiguousarray(inner(block.window))
-            numbered, count = connected(labels)
-            seams.add(labels, numbered, count, block.left)
-        found.append(sum_block(block, parts=numbered, hulls=hulls))
+    found = list(_summed(checked_blocks(plane, picture, name), seams if parts else None, hulls=hulls))
     offsets = np.cumsum([0, *(f.sums.count for f in found)])
     sums = Sums.joined(f.sums for f in found)
     left, right = (
@@ -284,6 +279,36 @@ def regions_of(
     )
     groups = seams.groups() if parts else np.unique(sums.value, return_inverse=True)[1].ravel()
     return Regions(_in_order(put_together(sums, left, right, groups), parts=parts))
+
+
+def _summed(blocks: Iterator[Block], seams: Seams | None, *, hulls: bool) -> Iterator[BlockSums]:
+    """Add up one block in a second thread while parts are found in the next.
+
+    Parameters
+    ----------
+    blocks : iterator of Block
+    seams : Seams or None
+        Takes the connected parts; None where each label is a region.
+    hulls : bool
+
+    Yields
+    ------
+    BlockSums
+        In the order of the blocks.
+    """
+    waiting: deque[Future[BlockSums]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for block in blocks:
+            numbered = None
+            if seams is not None:
+                labels = np.ascontiguousarray(inner(block.window))
+                numbered, count = connected(labels)
+                seams.add(labels, numbered, count, block.left)
+            waiting.append(pool.submit(sum_block, block, parts=numbered, hulls=hulls))
+            if len(waiting) > 1:  # no more blocks in memory than are worked on
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
 
 
 def checked_blocks(plane: Array, picture: Array | None, name: str) -> Iterator[Block]:

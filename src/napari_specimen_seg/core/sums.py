@@ -211,8 +211,18 @@ def _light(
     sums = np.zeros((runs.count, picture.shape[-1]), kind)
     for c in range(picture.shape[-1] if runs.count else 0):
         flat = np.ascontiguousarray(picture[..., c]).ravel()
-        sums[:, c] = runs.total(np.add.reduceat(flat, starts, dtype=kind)[order])
+        sums[:, c] = runs.total(_run_totals(flat, starts)[order])
     return sums
+
+
+def _run_totals(flat: NDArray[Any], starts: NDArray[Any]) -> NDArray[Any]:
+    """Add up the pixels of each run."""
+    if flat.dtype.kind in "bu" and flat.dtype.itemsize == 1:
+        # The sum of a run fits, as no row is 16 million pixels wide; so differences survive an overflow.
+        until = np.cumsum(flat, dtype=np.uint32)[np.append(starts[1:], flat.size) - 1]
+        totals: NDArray[Any] = np.diff(until, prepend=np.uint32(0)).astype(np.int64)
+        return totals
+    return np.add.reduceat(flat, starts, dtype=sum_type(flat.dtype))
 
 
 def sum_type(dtype: np.dtype[Any]) -> type[np.int64] | type[np.float64]:
