@@ -40,6 +40,10 @@ READ_BYTES = 16 << 20
 """About how much of a plane on the disk is read at once."""
 
 
+AT_ONCE = 1 << 17
+"""How many values are counted in one go: numpy keeps Python's lock meanwhile, and a window would wait."""
+
+
 class Pixels:
     """The values of a plane, square by square: the same in memory and from the disk, never all at once.
 
@@ -242,7 +246,9 @@ def _counts(pixels: Pixels, shift: int, prefixes: list[int]) -> list[NDArray[np.
         keys = _keys(_finite(square).ravel())
         for prefix, bins in counts.items():
             inside = keys if shift + 16 >= bits else keys[keys >> (shift + 16) == prefix]
-            bins += np.bincount((inside >> shift).astype(np.int64) & 0xFFFF, minlength=bins.size)
+            inside = inside >> shift & 0xFFFF if bits > 16 else inside
+            for start in range(0, inside.size, AT_ONCE):
+                bins += np.bincount(inside[start : start + AT_ONCE], minlength=bins.size)
     return [counts[prefix] for prefix in prefixes]
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..core.classes import ClassMap
 from ..core.image import Prediction, SpecimenLabels
 from .pictures import placement_of, plane_shape
+from .undo import replace_with_undo
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -357,57 +358,3 @@ def full_of(content: Any, planes: tuple[int, ...], plane: Plane | None) -> NDArr
 def axes_of(labels: Any) -> str:
     """Name the axes of a result."""
     return "QTZYX"[-labels.ndim :]
-
-
-def replace_with_undo(layer: Labels, region: Plane, new: NDArray[Any]) -> bool:
-    """Replace the labels of a region as one step that Undo takes back.
-
-    napari's public `data_setitem` keeps 16 bytes for the place of every changed pixel, which is good for
-    few and slow for many. For many, a box around them goes into the layer's history as it is.
-
-    Parameters
-    ----------
-    layer : napari Labels layer
-        With labels in memory.
-    region : tuple of int
-        Which plane; () for everything.
-    new : array
-        Of the region's shape.
-
-    Returns
-    -------
-    bool
-        Whether any pixel differs.
-    """
-    if (
-        not np.can_cast(new.dtype, layer.data.dtype)
-        and int(new.max(initial=0)) > np.iinfo(layer.data.dtype).max
-    ):
-        layer.data = layer.data.astype(new.dtype)
-    changed = layer.data[region] != new
-    count = int(np.count_nonzero(changed))
-    if count == 0:
-        return False
-    box = _box(changed)
-    whole = tuple(slice(at, at + 1) for at in region) + box
-    new = new.astype(layer.data.dtype, copy=False)
-    if count * 8 < changed[box].size or not hasattr(layer, "_save_history"):
-        where = np.nonzero(changed)
-        lead = tuple(np.full(count, at) for at in region)
-        layer.data_setitem(lead + where, new[where])
-        return True
-    block = new[box].reshape(layer.data[whole].shape)
-    layer._save_history((whole, layer.data[whole].copy(), block.copy()))
-    layer.data[whole] = block
-    layer.refresh()
-    return True
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Return the smallest box around all that is true."""
-    found = []
-    for axis in range(mask.ndim):
-        line = mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis))
-        hits = np.flatnonzero(line)
-        found.append(slice(int(hits[0]), int(hits[-1]) + 1))
-    return tuple(found)

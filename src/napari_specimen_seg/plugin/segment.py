@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -13,6 +14,7 @@ from ..models.settings import PredictSettings
 from .dock import Dock, button, heading, open_dock, primary, row
 from .empty import EmptyState
 from .legend import Legend
+from .live import is_live
 from .memory import recall, remember
 from .model_picker import ModelPicker
 from .options import ModelOptions
@@ -20,8 +22,9 @@ from .picture_choice import PictureChoice
 from .pictures import layer_path, picture_of
 from .reproduce import Recipe, Reproduce
 from .results import find_result, planes_of, put_confidence, put_labels, put_objects
+from .segment_live import LiveRuns
 from .segment_recipe import segment_recipe
-from .segment_run import Predictors, Request, Result, ask_to_replace, edit_check, segment_work
+from .segment_run import Predictors, Request, Result, ask_to_replace, done_text, edit_check, segment_work
 from .status import duration
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ class SegmentDock(Dock):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, HINT)
         self._predictors = Predictors()
+        self._live = LiveRuns(napari_viewer, self._predictors)
         self._pace: dict[Path, float] = {}  # seconds per pixel by model
         self._folder: Path | None = None
         self._has_recalled = False
@@ -145,9 +149,17 @@ class SegmentDock(Dock):
 
     def _button_text(self) -> str:
         pace = None if self.models.path is None else self._pace.get(self.models.path)
-        if pace is None or self.picture.layer is None:
-            return "Segment"
+        verb = "Continue" if self._would_go_on() else "Segment"
+        if pace is None or self.picture.layer is None or verb == "Continue":
+            return verb
         return f"Segment (about {duration(pace * self.picture.pixels())})"
+
+    def _would_go_on(self) -> bool:
+        """Tell whether the next run would go on with one that was broken off."""
+        card = self.models.card
+        with suppress(SpecimenError):
+            return self._result is not None and self._live.unfinished(self._make_request(), card) is not None
+        return False
 
     def _find_result(self, event: Any = None) -> None:
         """Bring legend and buttons in line with the result of the chosen picture and model."""
@@ -226,6 +238,7 @@ class SegmentDock(Dock):
             raise _no_model()
         assert layer is not None
         plane = self.picture.plane()
+        before = find_result(self.viewer, layer, "labels", card.class_map)
         return Request(
             layer=layer,
             picture=picture_of(layer, plane),
@@ -235,7 +248,7 @@ class SegmentDock(Dock):
             sealed=card.card_sha256,
             pixels=self.picture.pixels(),
             settings=self.settings,
-            onto=find_result(self.viewer, layer, "labels", card.class_map),
+            onto=before if self._live.may_replace(before) else None,
         )
 
     def _after_check(self, request: Request, edited: bool) -> None:
@@ -258,9 +271,15 @@ class SegmentDock(Dock):
             request.onto.events.data.connect(request.note_touch)
         began = time.monotonic()
         self._request = request
+        card = self.models.card
+        work = (
+            self._live.begin(request, card)
+            if card is not None and is_live(card, request)
+            else segment_work(request, self._predictors)
+        )
         self.run(
             f"Segment {request.layer.name}",
-            segment_work(request, self._predictors),
+            work,
             lambda result, warned: self._show(request, result, warned, time.monotonic() - began),
         )
 
@@ -274,15 +293,33 @@ class SegmentDock(Dock):
         if request.onto is not None and request.touched and not self._may_replace(request):
             self.on_cancelled()
             return
+        labels = (self._live.finish if self._live.is_running else self._put)(request, result)
+        self.viewer.layers.selection.active = labels
+        self._pace[request.model] = result.seconds / max(1, request.pixels)
+        self.status.show_warnings(done_text(result, seconds), warned)
+        self._find_result()
+
+    def _put(self, request: Request, result: Result) -> Labels:
         put_confidence(self.viewer, request.layer, result.prediction, request.plane)
         labels = put_labels(
             self.viewer, request.layer, result.prediction, result.sums, plane=request.plane, onto=request.onto
         )
         put_objects(self.viewer, request.layer, result.prediction, request.plane)
-        self.viewer.layers.selection.active = labels
-        self._pace[request.model] = result.seconds / max(1, request.pixels)
-        self.status.show_warnings(_done_text(result, seconds), warned)
+        return labels
+
+    def on_cancelled(self) -> None:
+        """Keep what is done of a run that was shown while it was made."""
+        left = self._live.stop()
+        if not left:
+            super().on_cancelled()
+            return
+        self.status.show_hint(left)
         self._find_result()
+
+    def shut_down(self) -> None:
+        """Let no further tile in."""
+        self._live.stop()
+        super().shut_down()
 
     def segment_all(self) -> None:
         """Ask for a folder and segment all its pictures."""
@@ -314,6 +351,8 @@ class SegmentDock(Dock):
     def on_finished(self) -> None:
         """Let go of the request, and allow the next one."""
         super().on_finished()
+        if self._live.stop():  # where the run failed
+            self._find_result()
         if self._request is not None and self._request.onto is not None:
             self._request.onto.events.paint.disconnect(self._request.note_touch)
             self._request.onto.events.data.disconnect(self._request.note_touch)
@@ -363,12 +402,3 @@ class SegmentDock(Dock):
 
 def _no_model() -> ModelError:
     return ModelError("no model is chosen", advice="Choose a model folder.")
-
-
-def _done_text(result: Result, seconds: float) -> str:
-    found = len(result.found)
-    if not found:
-        return "The model found none of its classes in this picture."
-    of = len(result.prediction.class_map.foreground)
-    classes = "" if of == 1 else f": {found} of {of} classes found"
-    return f"Done in {duration(seconds)}{classes}."

@@ -17,6 +17,7 @@ from ..core.progress import Progress, Report
 from ..core.regions import tally
 from ..models.settings import PredictSettings
 from .results import Plane, checksum, is_edited
+from .status import duration
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -79,15 +80,15 @@ class Result:
     prediction : Prediction
     sums : dict
         Checksums of its labels by plane.
-    found : list of int
-        The class ids that occur.
+    found : list of int or None
+        The class ids that occur; None where there are too many pixels to look.
     seconds : float
         Time it took, without reading the model, which the next picture need not wait for.
     """
 
     prediction: Prediction
     sums: dict[Plane, int]
-    found: list[int]
+    found: list[int] | None
     seconds: float
 
 
@@ -177,8 +178,9 @@ def result_of(request: Request, prediction: Prediction, seconds: float) -> Resul
 
 def sums_of(labels: NDArray[Any], plane: Plane | None) -> dict[Plane, int]:
     """Return the checksums of labels by plane; `plane` says which they are, None all."""
-    parts = {plane: labels} if plane is not None else {at: labels[at] for at in np.ndindex(*labels.shape[:-2])}
-    return {at: checksum(part) for at, part in parts.items()}
+    if plane is not None:
+        return {plane: checksum(labels)}
+    return {at: checksum(labels[at]) for at in np.ndindex(*labels.shape[:-2])}
 
 
 def edit_check(onto: Labels, planes: list[Plane]) -> Callable[[Report], bool]:
@@ -214,3 +216,26 @@ def ask_to_replace(parent: QWidget, name: str) -> Answer:
     clicked = box.clickedButton()
     box.deleteLater()
     return "replace" if clicked is replace else "keep" if clicked is keep else "cancel"
+
+
+def done_text(result: Result, seconds: float) -> str:
+    """Return what the status line says of a finished run.
+
+    Parameters
+    ----------
+    result : Result
+    seconds : float
+        How long the person has waited.
+
+    Returns
+    -------
+    str
+    """
+    if result.found is None:
+        return f"Done in {duration(seconds)}."
+    found = len(result.found)
+    if not found:
+        return "The model found none of its classes in this picture."
+    of = len(result.prediction.class_map.foreground)
+    classes = "" if of == 1 else f": {found} of {of} classes found"
+    return f"Done in {duration(seconds)}{classes}."

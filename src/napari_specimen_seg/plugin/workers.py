@@ -7,10 +7,13 @@ supplies that function, runs the work in one of napari's workers and tells the G
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -27,6 +30,9 @@ PATIENCE_MS = 1500
 
 REPORT_EVERY_S = 0.04
 """Reports that follow faster than this are dropped: the GUI thread has better things to do."""
+
+NICE = 5
+"""How much threads that compute yield to the one that draws, on Linux: 0 not at all, 19 always."""
 
 _log = logging.getLogger(__name__)
 _running: set[Job] = set()
@@ -79,6 +85,49 @@ def _for_people(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
         else:
             _log.debug("%s: %s", entry.category.__name__, entry.message)
     return tuple(told)
+
+
+def behind_the_window(work: Work) -> Work:
+    """Return the same work for a thread of its own that yields to the window.
+
+    On Linux a thread has a priority of its own, which threads that it starts take over, and which cannot be
+    raised again; so napari's threads, which others use after us, are left alone.
+
+    Parameters
+    ----------
+    work : callable
+        Takes a report function; computes on many cores for long.
+
+    Returns
+    -------
+    callable
+    """
+
+    def run(report: Report) -> Any:
+        outcome: list[_Outcome] = []
+
+        def inner() -> None:
+            _yield_to_others()
+            try:
+                outcome.append(_Outcome(work(report)))
+            except BaseException as error:
+                outcome.append(_Outcome(error=error))
+
+        thread = threading.Thread(target=inner, name="behind the window", daemon=True)
+        thread.start()
+        thread.join()
+        if outcome[0].error is not None:
+            raise outcome[0].error
+        return outcome[0].value
+
+    return run
+
+
+def _yield_to_others() -> None:
+    """Lower the priority of this thread, where a thread has one."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class Job(QObject):

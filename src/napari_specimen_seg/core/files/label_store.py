@@ -42,6 +42,10 @@ _CLEAN = "closed"
 """A file that is there while the smaller levels agree with the largest, which alone is kept up to date."""
 
 
+class StoreInUseError(WriteError):
+    """A store that another program, or another part of this one, writes to."""
+
+
 class TileKey(NamedTuple):
     """The pixels that a tile is for: its plane, and where its rows and columns begin and end."""
 
@@ -133,6 +137,12 @@ class LabelStore:
     def finished(self) -> frozenset[TileKey]:
         """Return the tiles that need not be computed again."""
         return frozenset(self._noted)
+
+    @property
+    def count(self) -> int:
+        """How many tiles are finished, those included that are not on the disk yet."""
+        with self.cache.lock:
+            return len({*self._noted, *(key for key, _ in self._to_note)})
 
     def recover(self, *, verify: bool, report: Report = silent) -> frozenset[TileKey]:
         """Bring an earlier run's store in order; return the tiles that need not be computed again.
@@ -343,11 +353,11 @@ def _refuse_foreign(folder: Path) -> None:
 def _locked(folder: Path) -> Any:
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / _LOCK)
+    lock = FileLock(folder / _LOCK, thread_local=False)  # it may be let go of in another thread
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise WriteError(
+        raise StoreInUseError(
             "another program is working on it", path=folder, advice="Wait for it, or choose another folder."
         ) from None
     return lock

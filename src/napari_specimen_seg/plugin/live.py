@@ -1,0 +1,387 @@
+"""A prediction that is shown while it is made: what one looks at first, tile by tile.
+
+This is the part without a window: it runs in a worker thread, writes finished tiles where the layer reads
+them, and keeps a list of what is new for the GUI thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import CancelledError
+from ..core.image import Prediction, SpecimenImage
+from ..core.preprocessing import Tiles
+from ..core.progress import Progress, Report
+from .segment_run import Predictors, Request, Result, result_of
+from .view_order import View, ViewOrder
+
+if TYPE_CHECKING:
+    from ..core.files.label_store import LabelStore
+    from ..models.card import ModelCard
+    from ..models.predictor import Predictor
+    from ..models.stream import Part, Spot
+
+LIVE_TILES = 4
+"""Pictures of more tiles than this are shown while they are made."""
+
+PREVIEW_TILES = 16
+"""With more tiles than this in view, a coarse preview of all of them comes first."""
+
+KEPT_DAYS = 14
+"""How long results that were neither finished nor saved are kept on the disk, in days."""
+
+MAX_TEXTURE = 16384
+"""No graphics card need show a longer side than this at once."""
+
+Box = tuple[tuple[int, ...], slice, slice]
+"""Plane, rows and columns that changed."""
+
+
+def is_live(card: ModelCard, request: Request) -> bool:
+    """Tell whether a picture has so many tiles that one should see them come.
+
+    Parameters
+    ----------
+    card : ModelCard
+    request : Request
+    """
+    geometry = card.preprocessing.geometry
+    if not isinstance(geometry, Tiles):
+        return False
+    side = request.settings.tile or geometry.size
+    return request.pixels > LIVE_TILES * side * side
+
+
+def is_large(image: SpecimenImage) -> bool:
+    """Tell whether the labels of a picture are kept on the disk, and shown at the zoom of the screen."""
+    from ..models.large import STORED_ABOVE
+
+    pixels = math.prod(image.planes()) * image.height * image.width
+    lazy = not isinstance(image.data, np.ndarray)
+    too_long = max(image.height, image.width) > MAX_TEXTURE
+    return pixels > STORED_ABOVE or too_long or (lazy and image.data.nbytes > STORED_ABOVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Labels of a part of the picture at the zoom of the screen.
+
+    Parameters
+    ----------
+    labels : array
+        (Y, X)
+    step : int
+        How many pixels of the picture a pixel of the preview stands for, along each axis.
+    top, left : int
+        Where it begins, in pixels of the picture.
+    """
+
+    labels: NDArray[Any]
+    step: int
+    top: int
+    left: int
+
+    def blank(self, box: Box) -> None:
+        """Take out what is known better by now."""
+        _, rows, columns = box
+        y = slice(*(max(0, (at - self.top) // self.step) for at in (rows.start, rows.stop + self.step - 1)))
+        x = slice(
+            *(max(0, (at - self.left) // self.step) for at in (columns.start, columns.stop + self.step - 1))
+        )
+        self.labels[y, x] = 0
+
+
+class Unfinished:
+    """What is there of a result that was broken off, so that the next run goes on.
+
+    Parameters
+    ----------
+    signature : tuple
+        Of what it is the result; another run can only go on if its signature is the same.
+    labels : array
+    confidence : array or None
+        Of the plane or planes that are segmented; None where the results are in a store.
+    full : array or None
+        Labels of all planes, which the layer shows.
+    done : set of Spot
+    total : int
+        How many tiles there are.
+    """
+
+    def __init__(self, signature: tuple[Any, ...], labels: Any, confidence: Any) -> None:
+        self.signature, self.labels, self.confidence = signature, labels, confidence
+        self.full = labels
+        self.done: set[Spot] = set()
+        self.total = 0
+
+
+def signature_of(request: Request) -> tuple[Any, ...]:
+    """Return what has to be the same for a run to go on where another was broken off."""
+    return (
+        str(request.layer.unique_id),
+        id(request.layer.data),
+        request.plane,
+        request.sealed,
+        request.settings.model_dump_json(),
+    )
+
+
+@dataclass(eq=False)
+class Live:
+    """One run whose tiles are shown as they come.
+
+    Parameters
+    ----------
+    request : Request
+    order : ViewOrder
+    state : Unfinished
+        Results in memory; not used where there is a store.
+    fingerprint : dict, optional
+        What tells the picture from others, for results that are kept in a store and not in memory.
+    """
+
+    request: Request
+    order: ViewOrder
+    state: Unfinished
+    fingerprint: dict[str, Any] | None = None
+    store: LabelStore | None = None
+    preview: Preview | None = None
+    seconds: float = 0.0
+    _dirty: list[Box] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _closed: bool = False
+
+    # -- asked by the GUI thread -------------------------------------------------------------------
+
+    def take(self) -> list[Box]:
+        """Return what has changed since the last time."""
+        with self._lock:
+            found, self._dirty = self._dirty, []
+        return found
+
+    def close(self) -> None:
+        """Let no further tile in: the person has stopped the run, even if a tile is still being computed."""
+        with self._lock:
+            self._closed = True
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many tiles are finished, and how many there are."""
+        return len(self.state.done) if self.store is None else self.store.count, self.state.total
+
+    # -- in the worker thread ----------------------------------------------------------------------
+
+    def work(self, predictors: Predictors) -> Callable[[Report], Result]:
+        """Return the work of the run; imports what computes when it is called."""
+
+        def run(report: Report) -> Result:
+            report(Progress("loading model", 0, 0))
+            predictor = predictors.get(self.request.model, self.request.sealed)
+            image, settings = self.request.picture, self.request.settings
+            self.order.use(predictor.plan(image, settings).tiles)
+            self._make_preview(predictor, report)
+            began = time.monotonic()
+            if self.fingerprint is not None:
+                self._into_store(predictor, report)
+            else:
+                self._into_memory(predictor, report)
+            self.seconds = time.monotonic() - began
+            report(Progress("showing", 0, 0))
+            return self._result(predictor, report)
+
+        return run
+
+    def _into_memory(self, predictor: Predictor, report: Report) -> None:
+        state, image = self.state, self.request.picture
+        state.total = math.prod(image.planes()) * len(predictor.plan(image, self.request.settings).tiles)
+        parts = predictor.stream(
+            image, self.request.settings, report, order=self.order, done=frozenset(state.done)
+        )
+        for part in parts:
+            with self._lock:
+                if self._closed:
+                    raise CancelledError
+                state.labels[part.place] = part.labels
+                if state.confidence is not None:
+                    state.confidence[part.place] = part.confidence
+                self._note(part)
+
+    def _into_store(self, predictor: Predictor, report: Report) -> None:
+        from ..models.large import predict_into
+
+        image, settings = self.request.picture, self.request.settings
+        self.state.total = math.prod(image.planes()) * len(predictor.plan(image, settings).tiles)
+        if self.store is None:
+            store = self._open_store(predictor)
+            if store.continued:
+                store.recover(verify=False, report=report)
+            self.store = store
+        for part in predict_into(self.store, predictor, image, settings, report, order=self.order):
+            with self._lock:
+                if self._closed:
+                    raise CancelledError
+                self._note(part)
+
+    def _open_store(self, predictor: Predictor) -> LabelStore:
+        """Open a store that nobody else uses: that of the same work, to go on there, if it is free."""
+        from ..core.files.label_store import StoreInUseError
+        from ..models.large import open_result
+
+        assert self.fingerprint is not None
+        folders = store_folders(self.request, self.fingerprint)
+        while True:
+            folder = next(folders)
+            forget_old(folder.parent)
+            with suppress(StoreInUseError):
+                image, settings = self.request.picture, self.request.settings
+                return open_result(folder, predictor, image, settings, self.fingerprint)
+
+    def _note(self, part: Part) -> None:
+        self.state.done.add(part.spot)
+        box = (part.plane, part.rows, part.columns)
+        self._dirty.append(box)
+        if self.preview is not None:
+            self.preview.blank(box)
+
+    # -- a first look ------------------------------------------------------------------------------
+
+    def _make_preview(self, predictor: Predictor, report: Report) -> None:
+        """Segment what is visible at the zoom of the screen, where that is much more than a tile."""
+        layout = predictor.plan(self.request.picture, self.request.settings)
+        found = first_look(self.request.picture, self.order.view, layout.height * layout.width)
+        if found is None or self.state.done:
+            return
+        small, step, top, left = found
+        settings = replace_settings(self.request)
+        labels = np.array(predictor.predict(small, settings, report).labels)
+        with self._lock:
+            self.preview = Preview(labels, step, top, left)
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def _result(self, predictor: Predictor, report: Report) -> Result:
+        settings = self.request.settings
+        if self.store is not None:
+            from ..models.large import stored_prediction
+
+            prediction = stored_prediction(self.store, predictor, settings, report)
+            return Result(prediction, {}, None, self.seconds)
+        prediction = Prediction(
+            labels=self.state.labels,
+            confidence=self.state.confidence,
+            class_map=predictor.card.class_map,
+            provenance=predictor.describe(settings, predictor.engine(settings)),
+        )
+        if settings.instances:
+            from ..core.instances import separate
+
+            report(Progress("separating objects", 0, 1))
+            objects, classes = separate(prediction.labels, prediction.class_map)
+            prediction = replace(prediction, objects=objects, object_classes=classes)
+        return result_of(self.request, prediction, self.seconds)
+
+
+def results_folder() -> Path:
+    """Return where results are kept that are too large for the memory, until they are saved."""
+    from platformdirs import user_cache_path
+
+    return Path(user_cache_path("napari-specimen-seg", appauthor=False)) / "results"
+
+
+def forget_old(folder: Path) -> None:
+    """Remove results that nobody has touched for `KEPT_DAYS`."""
+    for store in folder.glob("*.zarr"):
+        notes = store / "finished.jsonl"
+        touched = (notes if notes.exists() else store).stat().st_mtime
+        if time.time() - touched > KEPT_DAYS * 86400:
+            shutil.rmtree(store, ignore_errors=True)
+
+
+def fingerprint_of(request: Request, path: Path | None) -> dict[str, Any]:
+    """Return what tells a picture from others: its file, or in this session only its layer."""
+    plane = None if request.plane is None else list(request.plane)
+    try:
+        if path is not None:
+            status = path.stat()
+            return {"file": str(path), "bytes": status.st_size, "changed": status.st_mtime_ns, "plane": plane}
+    except OSError:
+        pass
+    return {"layer": str(request.layer.unique_id), "data": id(request.layer.data), "plane": plane}
+
+
+def store_folders(request: Request, fingerprint: dict[str, Any]) -> Iterator[Path]:
+    """Yield where the store of a request may be: the same for the same work, then names beside it."""
+    text = json.dumps([fingerprint, request.sealed, request.settings.model_dump(mode="json")], sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    yield results_folder() / f"{name}.zarr"
+    yield from (results_folder() / f"{name}-{number}.zarr" for number in itertools.count(2))
+
+
+def replace_settings(request: Request) -> Any:
+    """Return the settings of a preview: as asked for, without what is beside the labels."""
+    return request.settings.model_copy(update={"tile": None, "instances": False, "confidence": False})
+
+
+def first_look(image: SpecimenImage, view: View, tile: int) -> tuple[SpecimenImage, int, int, int] | None:
+    """Return what is visible, made smaller until it is about one tile.
+
+    Parameters
+    ----------
+    image : SpecimenImage
+    view : View
+    tile : int
+        Pixels of a tile.
+
+    Returns
+    -------
+    picture, step, top, left
+        One pixel of the picture stands for step x step of `image`. None where too little is visible for a
+        preview to be worth its while, or where a lazy picture has no smaller levels to make it from.
+    """
+    top, left = max(0, int(view.top)), max(0, int(view.left))
+    bottom, right = min(image.height, math.ceil(view.bottom)), min(image.width, math.ceil(view.right))
+    visible = max(0, bottom - top) * max(0, right - left)
+    if visible <= PREVIEW_TILES * tile:
+        return None
+    step = 1 << math.ceil(math.log2(math.sqrt(visible / tile)))
+    found = _level_for(image, step)
+    if found is None:
+        return None
+    level, shrunk = found
+    top, left = top // step * step, left // step * step
+    further = step // shrunk
+    part = (
+        *view.plane[: len(image.planes())],
+        slice(top // shrunk, -(-bottom // shrunk), further),
+        slice(left // shrunk, -(-right // shrunk), further),
+    )
+    axes = "YXC" if "C" in image.axes else "YX"
+    pixels = np.asarray(level[part])
+    return SpecimenImage(pixels, image.name, axes, bit_depth=image.bit_depth), step, top, left
+
+
+def _level_for(image: SpecimenImage, step: int) -> tuple[Any, int] | None:
+    """Return the smallest level that is still fine enough, and by how much it is smaller."""
+    best: tuple[Any, int] | None = (image.data, 1) if isinstance(image.data, np.ndarray) else None
+    row = image.axes.index("Y")
+    for level in image.levels:
+        shrunk = round(image.height / level.shape[row])
+        if shrunk <= step and step % shrunk == 0:
+            best = level, shrunk
+    if best is not None and best[1] * 8 < step and not isinstance(best[0], np.ndarray):
+        return None  # it would be read almost whole
+    return best
