@@ -85,7 +85,7 @@ def card() -> Any:
     )
 
 
-def model(steps: int = 120) -> Path:
+def model(steps: int = 150) -> Path:
     """Return the folder of the network, after it has learned if it had not before."""
     folder = cache() / f"{ARCHITECTURE}-{ENCODER}-{steps}"
     if not (folder / "card.json").exists():
@@ -103,13 +103,13 @@ def _learn(folder: Path, steps: int) -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(1)
     made = card()
-    picture, classes = draw(2048, 7)
+    picture, classes = draw(4096, 7)
     network = build_network(made).train().to(memory_format=torch.channels_last)
     best = torch.optim.Adam(network.parameters(), 1e-3)
     rate = torch.optim.lr_scheduler.OneCycleLR(best, 3e-3, steps)
     normalise = made.preprocessing.normalise
     for _ in range(steps):
-        corners = rng.integers(0, 2048 - 256, (6, 2))
+        corners = rng.integers(0, 4096 - 256, (6, 2))
         cuts = [(slice(y, y + 256), slice(x, x + 256)) for y, x in corners]
         batch = torch.from_numpy(np.stack([normalise(picture[cut], (0, 255)) for cut in cuts]))
         truth = torch.from_numpy(np.stack([classes[cut].astype(np.int64) for cut in cuts]))
