@@ -361,3 +361,56 @@ def test_the_finder_suggests_a_rate_where_the_loss_falls(data, tmp_path):
     assert rows[0] == "lr,loss"
     assert len(rows) == len(curve.rates) + 1
     assert (tmp_path / "rates" / "lr-find.png").stat().st_size > 1000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="gloo between processes is tested on Linux")
+@pytest.mark.timeout(300)
+def test_two_processes_train_one_model(data, tmp_path):
+    settings = tmp_path / "t.toml"
+    settings.write_text(tiny(data, epochs=2, batch_size=2, patience=1).to_toml())
+    command = [sys.executable, "-W", "ignore", "-m", "napari_specimen_seg", "train"]
+    command += ["--config", str(settings), "--devices", "2", "--strategy", "ddp", "-o", str(tmp_path / "m")]
+    done = subprocess.run(
+        [*command, "--progress", "json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [e["event"] for e in events].count("finished") == 1
+    assert [e["epoch"] for e in events if e["event"] == "epoch"] == [1, 2]
+    assert (tmp_path / "m" / "card.json").is_file()
+
+
+def test_logs_for_tensorboard_hold_every_epoch(data, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = tiny(data).changed({"run": {"loggers": ["tensorboard"]}})
+    events = run(config, tmp_path / "m")
+    log = EventAccumulator(str(tmp_path / "m" / "tensorboard"))
+    log.Reload()
+    scores = [e.mean_iou for e in events if e.kind == "epoch"]
+    assert [item.value for item in log.Scalars("score/mean iou")] == pytest.approx(scores)
+    assert [item.step for item in log.Scalars("loss/learning")] == [1, 2]
+
+
+@pytest.mark.timeout(300)
+def test_logs_for_weights_and_biases_stay_here_unless_asked_to_leave(data, tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run(tiny(data, epochs=1).changed({"run": {"loggers": ["wandb"]}}), tmp_path / "m")
+    assert list((tmp_path / "m" / "wandb").glob("offline-run-*"))
+
+
+def test_a_log_whose_package_is_missing_is_one_line(data, tmp_path, monkeypatch):
+    import lightning.pytorch.loggers as theirs
+
+    def missing(*args, **kwargs):
+        raise ModuleNotFoundError("no wandb")
+
+    monkeypatch.setattr(theirs, "WandbLogger", missing)
+    with pytest.raises(SpecimenError, match=r"pip install 'napari-specimen-seg\[wandb\]'"):
+        run(tiny(data).changed({"run": {"loggers": ["wandb"]}}), tmp_path / "m")

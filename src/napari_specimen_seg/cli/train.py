@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ Examples:
 Ctrl-C stops and keeps the best model so far; --resume goes on later.
 """
 
-HURRY_SECONDS = 0.8
+HURRY_SECONDS = 0.6
 """How long a batch may go on after the wish to stop."""
 
 _SETTINGS = (
@@ -66,6 +67,9 @@ def settings_options(command: Any) -> Any:
         command = click.option(option, type=click.Path(path_type=Path), help=text)(command)
     command = click.option("--class-map", type=click.Path(path_type=Path), help="Class map file.")(command)
     command = click.option("--from", "start_from", help="Model to learn on from.")(command)
+    command = click.option(
+        "--pretrained", is_flag=True, help="Begin with ImageNet weights, fetched where they are missing."
+    )(command)
     command = click.option("--recipe", help="Named settings to start from.")(command)
     return click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")(command)
 
@@ -82,6 +86,13 @@ def settings_options(command: Any) -> Any:
     type=click.Choice(["text", "json"]),
     default="text",
     help="json: one event a line on stdout.",
+)
+@click.option(
+    "--log",
+    "loggers",
+    type=click.Choice(["tensorboard", "wandb"]),
+    multiple=True,
+    help="Write logs for this program too; may be given twice.",
 )
 @click.option(
     "--instant",
@@ -152,6 +163,10 @@ def config_of(config: TrainConfig, given: dict[str, Any]) -> TrainConfig:
     for field in ("images", "labels"):
         if given[field] is not None:
             changes.setdefault("data", {})[field] = given[field]
+    if given["pretrained"]:
+        changes.setdefault("network", {})["pretrained"] = True
+    if given.get("loggers"):
+        changes.setdefault("run", {})["loggers"] = given["loggers"]
     if given["class_map"] is not None:
         changes.setdefault("data", {})["class_map"] = read_class_map(given["class_map"])
     return config.changed(changes)
@@ -202,17 +217,44 @@ def _signals_stop(stop: threading.Event) -> Iterator[None]:
     Training stays in the main thread: torch does not survive the end of a process whose backward passes
     ran elsewhere.
     """
+    pressed: list[int] = []
 
     def answer(number: int, frame: object) -> None:
-        del number, frame
-        if stop.is_set():
+        del frame
+        if pressed:
             raise KeyboardInterrupt
+        pressed.append(number)
         print("stopping after this batch; once more to leave at once", file=sys.stderr, flush=True)
         stop.set()
 
     before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)}
+    with _woken(stop):
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _woken(stop: threading.Event) -> Iterator[None]:
+    """Set the event as soon as a signal comes, though the main thread may be deep in a backward pass.
+
+    Python answers signals in its main thread, between two of its own steps: seconds later where that
+    computes a large batch.
+    """
+    here, there = socket.socketpair()
+    there.setblocking(False)
+
+    def listen() -> None:
+        with here:
+            if here.recv(1):
+                stop.set()
+
+    earlier = signal.set_wakeup_fd(there.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=listen, name="signals", daemon=True).start()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.set_wakeup_fd(earlier)
+        there.close()  # ends the thread

@@ -7,7 +7,6 @@ import math
 import time
 import warnings
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -17,6 +16,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from .config import TrainConfig
 from .events import EpochEnded, Stepped
+from .loggers import loggers_of, values_of
 from .precision import cpu_has_bf16
 from .task import SegmentationTask, dice_of, iou_of, mean_iou
 
@@ -49,7 +49,8 @@ def make_trainer(
     callbacks: list[pl.Callback] = [watch]
     if config.learn.ema:
         callbacks.insert(0, EMAWeightAveraging(decay=config.learn.ema))
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its advice is for programmers
+    for name in ("lightning.pytorch", "lightning.fabric"):  # their advice is for programmers
+        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pl.Trainer(
@@ -62,7 +63,7 @@ def make_trainer(
             accumulate_grad_batches=config.learn.accumulate,
             gradient_clip_val=config.learn.clip or None,
             callbacks=callbacks,
-            logger=_loggers(config, keeper.folder),
+            logger=loggers_of(config, keeper.folder),
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -177,6 +178,8 @@ class Watch(pl.Callback):
         if is_best:
             self.keeper.keep_answers(pl_module.triples, pl_module.card.class_map)
         self.tell(event)
+        for logger in trainer.loggers:
+            logger.log_metrics(values_of(event), step=event.epoch)
         patience = pl_module.config.learn.patience
         best = self.keeper.best
         if patience and best is not None and event.epoch - best.epoch >= patience:
@@ -232,17 +235,3 @@ def _devices(text: str) -> Any:
 
 def _rate(trainer: pl.Trainer) -> float:
     return float(max(group["lr"] for group in trainer.optimizers[0].param_groups))
-
-
-def _loggers(config: TrainConfig, folder: Path) -> Any:
-    """Return the loggers that were asked for; history.csv is always written by the keeper."""
-    chosen: list[Any] = []
-    if "tensorboard" in config.run.loggers:
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        chosen.append(TensorBoardLogger(folder, name="tensorboard"))
-    if "wandb" in config.run.loggers:
-        from lightning.pytorch.loggers import WandbLogger
-
-        chosen.append(WandbLogger(save_dir=folder, name=config.run.name or folder.name))
-    return chosen or False

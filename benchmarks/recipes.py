@@ -1,0 +1,133 @@
+"""One real run of each training recipe, by the command line: what it took and what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .harness import machine, markdown, write_into
+
+BEETLES, NUCLEI = "beetles9/train", "dsb2018/train"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a recipe is run on: folder, options, changed settings, and why these."""
+
+    data: str
+    options: tuple[str, ...] = ()
+    settings: str = ""
+    why: str = ""
+
+
+BEETLE_CLASSES = ("--class-map", "{data}/beetles9/classes.json", "--kind", "classes")
+RUNS = {
+    "fish-traits": Run(
+        BEETLES,
+        BEETLE_CLASSES,
+        "[learn]\nfreeze_encoder = false\n",
+        "Pinned beetles in place of fish, in nine classes. Without ImageNet weights at hand there is "
+        "nothing to freeze: all layers learn.",
+    ),
+    "herbarium": Run(
+        BEETLES,
+        ("--kind", "binary", "--split", "random"),
+        why="Pinned beetles against their ground, all parts as one.",
+    ),
+    "embryo-gray": Run(NUCLEI, why="Nuclei of the 2018 Data Science Bowl as grey pictures."),
+    "balanced": Run(BEETLES, BEETLE_CLASSES, why="Beetle parts, four classes by two pictures a batch."),
+    "nuclei-unet": Run(NUCLEI, why="Nuclei of the 2018 Data Science Bowl."),
+    "nuclei-hrnet": Run(NUCLEI, why="The same with the larger network."),
+}
+
+
+def run_recipe(name: str, data: Path, out: Path, epochs: int, minutes: float) -> dict[str, object]:
+    """Run a recipe by the command line, asked to stop after some minutes; return what came of it."""
+    run = RUNS[name]
+    shown = ["specimen-seg", "train", "--recipe", name]
+    if run.settings:
+        settings = out.with_suffix(".toml")
+        settings.write_text(f'recipe = "{name}"\n{run.settings}', encoding="utf-8")
+        shown = ["specimen-seg", "train", "--config", str(settings)]
+    shown += ["--images", f"{data / run.data}/images", "--labels", f"{data / run.data}/labels"]
+    shown += [option.format(data=data) for option in run.options]
+    shown += ["--epochs", str(epochs), "-o", str(out)]
+    begin = time.monotonic()
+    with subprocess.Popen([sys.executable, "-m", "napari_specimen_seg", *shown[1:]]) as child:
+        while child.poll() is None:
+            time.sleep(0.5)
+            if time.monotonic() - begin > 60 * minutes:
+                (out / "stop").touch()  # as "Stop and keep" does it
+    with (out / "history.csv").open(encoding="utf-8") as file:
+        history = list(csv.DictReader(file))
+    card = json.loads((out / "card.json").read_text(encoding="utf-8"))
+    return {
+        "command": shlex.join(shown).replace(f"{out.parent}/", "").replace(f"{data}/", ""),
+        "settings": run.settings,
+        "why": run.why,
+        "minutes": (time.monotonic() - begin) / 60,
+        "epochs": len(history),
+        "best": max(range(len(history)), key=lambda i: float(history[i]["mean_iou"])) + 1,
+        "scores": card["scores"]["validation"],
+        "pictures": card["training"]["pictures"],
+        "split": card["training"]["split"],
+        "network": f"{card['architecture']}, {card['encoder']}",
+    }
+
+
+def report(name: str, told: dict[str, object]) -> str:
+    """Return the Markdown of a run."""
+    scores = told["scores"]
+    assert isinstance(scores, dict)
+    rows = [[key, f"{value:.3f}"] for key, value in scores.items()]
+    config = f'\n\nwith\n\n```toml\nrecipe = "{name}"\n{told["settings"]}```' if told["settings"] else ""
+    return "\n\n".join(
+        [
+            f"{told['why']} {told['network']}, from scratch; {told['pictures']} pictures to learn from; "
+            f"{told['split']}. {told['epochs']} epochs in {told['minutes']:.1f} minutes, the best was epoch "
+            f"{told['best']}. {machine()}.",
+            f"```sh\n{told['command']}\n```{config}",
+            f"![Loss and score of {name} by epoch](../images/recipe-{name}.png)",
+            markdown(["score on validation", "value"], rows),
+        ]
+    )
+
+
+def main() -> None:
+    """Run recipes one after the other and write what came of each as soon as it is done."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with beetles9 and dsb2018")
+    parser.add_argument("--only", choices=sorted(RUNS), action="append")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--minutes", type=float, default=8.0, help="for each recipe")
+    parser.add_argument("--write", type=Path, help="page for the reports; pictures go to ../images beside it")
+    given = parser.parse_args()
+    for name in given.only or RUNS:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / name
+            told = run_recipe(name, given.data, out, given.epochs, given.minutes)
+            text = report(name, told)
+            print(text, flush=True)
+            if given.write:
+                write_into(given.write, f"run {name}", text)
+                _small(out / "curves.png", given.write.parent.parent / "images" / f"recipe-{name}.png")
+
+
+def _small(source: Path, target: Path) -> None:
+    from PIL import Image
+
+    picture = Image.open(source).convert("RGB")
+    picture.thumbnail((720, 320))
+    picture.quantize(32).save(target, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
