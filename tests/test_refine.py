@@ -241,6 +241,18 @@ def test_what_a_speck_leaves_inside_a_class_is_filled():
     assert refine(labels, RefineSettings(fill_holes=True)).changed == 0
 
 
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "uint64"])
+def test_labels_of_any_type_and_layout(dtype):
+    labels = (HEAD > 0) if dtype == "bool" else HEAD.astype(dtype)
+    wanted = RefineSettings(smooth=1, fill_holes=True, erode=1, dilate=1, split=True)
+    expected = refine(np.ascontiguousarray(labels), wanted).labels.data
+    labels.flags.writeable = False
+    np.testing.assert_array_equal(refine(labels, wanted).labels.data, expected)
+    np.testing.assert_array_equal(refine(np.asfortranarray(labels), wanted).labels.data, expected)
+    with pytest.raises(MeasureError, match="no pixels"):
+        refine(labels[:0], wanted)
+
+
 def test_planes_one_by_one():
     stack = np.stack([HEAD, HEAD[::-1], np.zeros_like(HEAD)])
     refined = refine(stack, RefineSettings(fill_holes=True)).labels.data

@@ -161,7 +161,8 @@ def refine(
     Raises
     ------
     MeasureError
-        If labels are no whole numbers from 0 up or number objects, or nothing says how large a pixel is.
+        If labels are no whole numbers from 0 up, number objects or have no pixels, or nothing says how large
+        a pixel is.
     ClassMapError
         If there is no such class.
     """
@@ -171,6 +172,8 @@ def refine(
             f"{subject.name}: its values number objects, and only class labels can be refined",
             advice="Predict without --instances.",
         )
+    if 0 in subject.data.shape:
+        raise MeasureError(f"{subject.name}: the label picture has no pixels")
     before = require_ids(np.asarray(subject.data), subject.name)
     chosen = _ids(classes, class_map or subject.class_map)
     edges = _edges(subject, pixel_size, unit)
