@@ -6,13 +6,13 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from napari_specimen_seg.core.errors import ReadError
-from napari_specimen_seg.core.files import bitmaps, decoders
+from napari_specimen_seg.core.files import bitmaps, decoders, png_bands
 from napari_specimen_seg.core.files.images import read_image, read_indices, read_size
 
 RANDOM = np.random.default_rng(4)
@@ -23,6 +23,17 @@ TISSUE = (
 
 def _pillow(content):
     return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def _as_pillow(path):
+    """See that a file has the values that Pillow gives, or is refused where Pillow refuses it."""
+    try:
+        expected = _pillow(path.read_bytes())
+    except (OSError, SyntaxError):
+        with pytest.raises(ReadError):
+            read_image(path)
+    else:
+        np.testing.assert_array_equal(read_image(path).data, expected)
 
 
 def _saved(picture, kind, **how):
@@ -47,6 +58,14 @@ def by_pillow(monkeypatch):
     original = bitmaps._loaded
     monkeypatch.setattr(bitmaps, "_loaded", lambda *given: asked.append(1) or original(*given))
     return asked
+
+
+@pytest.fixture(params=["at once", "in bands"])
+def way(request, monkeypatch):
+    """Small PNG are decoded at once, large ones in bands; here in bands of one or two rows."""
+    if request.param == "in bands":
+        monkeypatch.setattr(decoders, "pays", lambda *_: True)
+        monkeypatch.setattr(png_bands, "BAND_BYTES", 900)
 
 
 def _chunk(kind, data):
@@ -95,8 +114,9 @@ def _shapes(*channels):
     return st.one_of(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES, st.sampled_from(channels)))
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(array=st.one_of(arrays.arrays(np.uint8, _shapes(2, 3, 4)), arrays.arrays(np.uint16, _shapes(3))))
-def test_every_kind_of_png_comes_back(tmp_path_factory, array):
+def test_every_kind_of_png_comes_back(tmp_path_factory, way, array):
     path = tmp_path_factory.mktemp("png") / "a.png"
     path.write_bytes(_png(array))
     found = read_indices(path)
@@ -106,7 +126,7 @@ def test_every_kind_of_png_comes_back(tmp_path_factory, array):
 
 
 @pytest.mark.parametrize("filter_type", range(5))
-def test_every_filter_is_undone_as_pillow_does(read, by_pillow, filter_type):
+def test_every_filter_is_undone_as_pillow_does(read, by_pillow, way, filter_type):
     content = _png(TISSUE, filters=(filter_type,))
     np.testing.assert_array_equal(read(content), _pillow(content))
     assert not by_pillow
@@ -123,11 +143,53 @@ def test_other_modes_are_left_to_pillow(read, by_pillow, mode):
     assert by_pillow
 
 
-def test_wrong_checksums_of_pixels_are_pillows_to_judge(read, by_pillow):
+def test_wrong_checksums_around_pixels_do_not_matter(read, way):
     content = bytearray(_png(TISSUE))
     content[content.index(b"IEND") - 6] ^= 1  # in the checksum of IDAT, which Pillow does not compare
     np.testing.assert_array_equal(read(bytes(content)), TISSUE)
-    assert by_pillow
+
+
+@given(seed=st.integers(0, 1000))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damaged_pixels_of_png_are_refused_or_what_pillow_makes_of_them(tmp_path_factory, way, seed):
+    content = bytearray(_png(TISSUE, filters=(4, 1, 0, 2, 3)))
+    rng = np.random.default_rng(seed)
+    for at in rng.integers(content.index(b"IDAT"), len(content), rng.integers(1, 4)):
+        content[at] = rng.integers(256)
+    if rng.random() < 0.2:
+        content = content[: rng.integers(len(content) // 2, len(content))]
+    path = tmp_path_factory.mktemp("png") / "a.png"
+    path.write_bytes(content)
+    _as_pillow(path)
+
+
+@pytest.mark.parametrize("extra", [b"", b"\0", bytes(5000)])
+@pytest.mark.parametrize("missing", [0, 1, 400])
+def test_pixels_that_are_too_many_or_too_few(tmp_path, way, extra, missing):
+    content = _png(TISSUE)
+    begin = content.index(b"IDAT")
+    raw = zlib.decompress(content[begin + 4 :])[: -missing or None] + extra
+    content = content[: begin - 4] + _chunk(b"IDAT", zlib.compress(raw)) + _chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(content)
+    _as_pillow(tmp_path / "a.png")
+
+
+def test_only_large_pictures_with_noise_are_read_in_bands(tmp_path, monkeypatch):
+    monkeypatch.setattr(png_bands, "LEAST_BYTES", 3 * 128 * 128)
+    noise = RANDOM.integers(0, 256, (128, 128, 3)).astype(np.uint8)
+    for array, expected in ((noise, True), (noise[1:], False), (noise * 0, False)):
+        (tmp_path / "a.png").write_bytes(_png(array))
+        assert png_bands.pays(tmp_path / "a.png", array.shape, 8) is expected
+
+
+def test_pixels_in_many_chunks(read, by_pillow, way):
+    content = _png(TISSUE)
+    begin, end = content.index(b"IDAT") + 4, content.index(b"IEND") - 8
+    pieces = [content[at : min(at + 37, end)] for at in range(begin, end, 37)]
+    pieces.insert(3, b"")
+    read_as = content[: begin - 8] + b"".join(_chunk(b"IDAT", p) for p in pieces) + _chunk(b"IEND", b"")
+    np.testing.assert_array_equal(read(read_as), TISSUE)
+    assert not by_pillow
 
 
 def _turned_by(kind):
@@ -190,13 +252,7 @@ def test_damaged_pixels_of_jpeg_are_what_pillow_makes_of_them(tmp_path_factory, 
         content[at] = rng.integers(256)
     path = tmp_path_factory.mktemp("jpeg") / "a.jpg"
     path.write_bytes(content)
-    try:
-        expected = _pillow(bytes(content))
-    except OSError:
-        with pytest.raises(ReadError):
-            read_image(path)
-    else:
-        np.testing.assert_array_equal(read_image(path).data, expected)
+    _as_pillow(path)
 
 
 def test_the_end_of_a_preview_is_not_the_end_of_the_picture(tmp_path):

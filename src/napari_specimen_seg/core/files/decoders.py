@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import io
 import logging
-import mmap
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import dropwhile
 from pathlib import Path
-from struct import unpack_from
+from struct import unpack
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
+
+from .png_bands import decode_in_bands, pays
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Remarks of libpng about profiles and the like must not reach the screen as if by themselves.
 logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
-
-Content = bytes | mmap.mmap
 
 _PNG_MODES = {"L": (8, ()), "LA": (8, (2,)), "RGB": (8, (3,)), "RGBA": (8, (4,)), "I;16": (16, ())}
 """Pillow's modes whose values are as in the file: bits per value, and the channel axis if there is one."""
@@ -53,20 +51,43 @@ def decode(path: Path, kind: str, picture: Image) -> NDArray[Any] | None:
         (Y, X) or (Y, X, C), the values of ``numpy.asarray(picture)`` in native byte order; None where
         Pillow has to do it, because the file is of another kind, or to say what is wrong with it.
     """
-    channels = _png_channels(path, picture) if kind == "png" else _jpeg_channels(picture, kind)
-    if channels is None or not getattr(picture, "filename", ""):  # or it was opened without its damaged notes
+    if not getattr(picture, "filename", ""):  # it was opened without its damaged notes
+        return None
+    try:
+        if kind == "png":
+            return _decode_png(path, picture)
+        return _decode_jpeg(path, picture) if kind == "jpeg" else None
+    except (RuntimeError, ValueError):  # the decoders' own errors are of these
+        return None
+
+
+def _decode_png(path: Path, picture: Image) -> NDArray[Any] | None:
+    bits, channels = _PNG_MODES.get(picture.mode, (0, ()))
+    plain = "transparency" not in picture.info and "interlace" not in picture.info
+    if not plain or getattr(picture, "n_frames", 1) > 1 or png_depth(path) != bits:
+        return None
+    shape = (picture.height, picture.width, *channels)
+    if pays(path, shape, bits):
+        return decode_in_bands(path, shape, bits)
+    import imagecodecs
+
+    return _of_shape(imagecodecs.png_decode(path.read_bytes()), shape)
+
+
+def _decode_jpeg(path: Path, picture: Image) -> NDArray[Any] | None:
+    if picture.mode not in _JPEG_MODES:
         return None
     import imagecodecs
 
     content = path.read_bytes()
-    if kind == "jpeg" and not _is_whole_jpeg(content):
+    if not _is_whole_jpeg(content):
         return None
-    function = imagecodecs.png_decode if kind == "png" else imagecodecs.jpeg8_decode
-    try:
-        array: NDArray[Any] = function(content)
-    except (RuntimeError, ValueError):  # the decoders' own errors are of these
-        return None
-    return array if array.shape == (picture.height, picture.width, *channels) else None
+    shape = (picture.height, picture.width, *_JPEG_MODES[picture.mode])
+    return _of_shape(imagecodecs.jpeg8_decode(content), shape)
+
+
+def _of_shape(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
+    return array if array.shape == shape else None
 
 
 def decode_deep(path: Path, kind: str) -> NDArray[Any]:
@@ -93,17 +114,6 @@ def decode_deep(path: Path, kind: str) -> NDArray[Any]:
     return array
 
 
-def _png_channels(path: Path, picture: Image) -> tuple[int, ...] | None:
-    bits, channels = _PNG_MODES.get(picture.mode, (0, ()))
-    plain = "transparency" not in picture.info and "interlace" not in picture.info
-    plain = plain and getattr(picture, "n_frames", 1) == 1
-    return channels if plain and png_depth(path) == bits else None
-
-
-def _jpeg_channels(picture: Image, kind: str) -> tuple[int, ...] | None:
-    return _JPEG_MODES.get(picture.mode) if kind == "jpeg" else None
-
-
 # -- PNG -------------------------------------------------------------------------------------------
 
 
@@ -115,34 +125,31 @@ def png_depth(path: Path) -> int:
 
 def notes_after_pixels(path: Path) -> bool:
     """Whether a PNG has a camera's notes behind its pixels, where Pillow finds them only by decoding."""
-    with _mapped(path) as content:
-        behind = dropwhile(lambda chunk: chunk[0] != b"IDAT", _chunks(content))
+    with path.open("rb", buffering=0) as file:
+        behind = dropwhile(lambda chunk: chunk[0] != b"IDAT", _chunks(file))
         return any(
-            kind == b"eXIf" or (kind in _NOTES and content[at + 8 : at + 88].startswith(_CAMERA_NOTES))
-            for kind, at, _ in behind
+            kind == b"eXIf" or (kind in _NOTES and file.read(80).startswith(_CAMERA_NOTES))
+            for kind, _, _ in behind
         )
 
 
 def without_notes(path: Path) -> io.BytesIO:
     """Return a PNG without its colour profile and texts, which keep Pillow from opening it if damaged."""
-    with _mapped(path) as content:
-        kept = [content[:8], *(content[at:end] for kind, at, end in _chunks(content) if kind not in _NOTES)]
-    return io.BytesIO(b"".join(kept))
+    content = path.read_bytes()
+    kept = [content[at:end] for kind, at, end in _chunks(io.BytesIO(content)) if kind not in _NOTES]
+    return io.BytesIO(b"".join([content[:8], *kept]))
 
 
-def _chunks(content: Content) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, begin and end of each chunk of a PNG (ISO 15948, 5.3); large files have thousands."""
-    position, size = 8, len(content)
-    while position + 12 <= size:
-        length, kind = unpack_from(">I4s", content, position)
-        yield kind, position, position + 12 + length
-        position += 12 + length
-
-
-@contextmanager
-def _mapped(path: Path) -> Iterator[mmap.mmap]:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        yield content
+def _chunks(file: io.RawIOBase | io.BytesIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, begin and end of each chunk of a PNG (ISO 15948, 5.3); `file` stands at its content."""
+    position = 8
+    file.seek(position)
+    while len(head := file.read(8) or b"") == 8:
+        length, kind = unpack(">I4s", head)
+        end = position + 12 + length
+        yield kind, position, end
+        position = end
+        file.seek(position)
 
 
 # -- JPEG ------------------------------------------------------------------------------------------
