@@ -1,5 +1,7 @@
 """One predict for all: geometries, heads, kinds of pictures; stub networks give answers by hand."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -209,11 +211,11 @@ class Hungry(Pixelwise):
     """Runs out of memory for more than `allowed` tiles at once."""
 
     allowed = 1
-    sizes: list[int]
+    sizes: ClassVar[list[int]] = []  # of the class: the network is computed as a copy
 
     def forward(self, x):
-        self.sizes.append(len(x))
-        if len(x) > self.allowed:
+        Hungry.sizes.append(len(x))
+        if len(x) > Hungry.allowed:
             raise RuntimeError("CUDA out of memory. Tried to allocate")
         return super().forward(x)
 
@@ -222,13 +224,12 @@ def test_out_of_memory_halves_the_batch_then_explains(monkeypatch):
     from napari_specimen_seg.models.torch_run import TorchBackend
 
     monkeypatch.setattr(TorchBackend, "batch_size", lambda *args: 4)
-    net = Hungry(0.5)
-    net.sizes = []
-    predictor = Predictor(stub(Binary(), [0.5]).card, net)
+    monkeypatch.setattr(Hungry, "sizes", [])
+    predictor = Predictor(stub(Binary(), [0.5]).card, Hungry(0.5))
     picture = np.random.default_rng(0).integers(0, 256, (100, 150)).astype(np.uint8)
     assert (predictor.predict(picture).labels == (picture / 255 > 0.5)).all()
-    assert list(dict.fromkeys(net.sizes)) == [4, 2, 1]
-    net.allowed = 0
+    assert list(dict.fromkeys(Hungry.sizes)) == [4, 2, 1]
+    monkeypatch.setattr(Hungry, "allowed", 0)
     with pytest.raises(DeviceError, match="cpu ran out of memory"):
         predictor.predict(picture)
 

@@ -539,8 +539,8 @@ def test_progress_in_words():
 @pytest.mark.parametrize(
     ("model", "names"),
     [
-        (BEETLE, ["device", "precision", "tile", "confidence", "instances"]),
-        (NUCLEI, ["device", "precision", "tile", "threshold", "confidence", "instances"]),
+        (BEETLE, ["device", "precision", "tile", "blend", "confidence", "instances"]),
+        (NUCLEI, ["device", "precision", "tile", "blend", "threshold", "confidence", "instances"]),
         (WHOLE, ["device", "precision", "confidence", "instances"]),
     ],
 )

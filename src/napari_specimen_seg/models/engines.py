@@ -93,6 +93,10 @@ def open_backend(
     if engine.backend == "openvino" and (folder is not None or card.openvino is None):
         return _open_openvino(card, engine, folder, network)
     with loading():
+        if engine.device != "cpu":
+            from .torch_device import DeviceBackend
+
+            return DeviceBackend(network(), card, engine)
         from .torch_run import TorchBackend
 
         return TorchBackend(network(), card, engine)

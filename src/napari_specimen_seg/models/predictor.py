@@ -316,6 +316,8 @@ class Predictor:
             self._backend = None  # frees the other device's memory first
             folder = self._source if isinstance(self._source, Path) else None
             self._backend = open_backend(self.card, engine, folder, lambda: self.network)
+            if folder is not None:
+                self._network = None  # what computes has a copy of its own
         return self._backend
 
     def _backend_or_torch(self, engine: Engine, settings: PredictSettings) -> Backend:

@@ -53,10 +53,6 @@ class TorchBackend(Backend):
         """Return how many pieces to compute as one batch; see `batch_size`."""
         return batch_size(self.engine.device, (height, width), self.channels)
 
-    def lanes(self, height: int, width: int) -> int:
-        """Return how many batches to compute side by side: a GPU divides its own work."""
-        return super().lanes(height, width) if self.engine.device == "cpu" else 1
-
 
 class LiveBackend(Backend):
     """Computes with a function of torch tensors, as it is.

@@ -84,7 +84,7 @@ def options_of(card: ModelCard) -> tuple[list[str], dict[str, list[str]], dict[s
     names, unset = ["device", "precision"], {}
     geometry = card.preprocessing.geometry
     if isinstance(geometry, Tiles):
-        names.append("tile")
+        names += ["tile", "blend"]
         unset["tile"] = f"model's own ({geometry.size})"
     if not isinstance(card.head, Softmax):
         names.append("threshold")
