@@ -50,7 +50,10 @@ RUNS = {
 
 
 def run_recipe(name: str, data: Path, out: Path, epochs: int, minutes: float) -> dict[str, object]:
-    """Run a recipe by the command line, asked to stop after some minutes; return what came of it."""
+    """Run a recipe by the command line, asked to stop after some minutes; return what came of it.
+
+    Empty if not even one epoch was over in that time.
+    """
     run = RUNS[name]
     shown = ["specimen-seg", "train", "--recipe", name]
     if run.settings:
@@ -66,6 +69,8 @@ def run_recipe(name: str, data: Path, out: Path, epochs: int, minutes: float) ->
             time.sleep(0.5)
             if time.monotonic() - begin > 60 * minutes:
                 (out / "stop").touch()  # as "Stop and keep" does it
+    if not (out / "card.json").is_file():
+        return {}
     with (out / "history.csv").open(encoding="utf-8") as file:
         history = list(csv.DictReader(file))
     card = json.loads((out / "card.json").read_text(encoding="utf-8"))
@@ -114,6 +119,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / name
             told = run_recipe(name, given.data, out, given.epochs, given.minutes)
+            if not told:
+                print(f"{name}: no epoch was over in {given.minutes:g} minutes", flush=True)
+                continue
             text = report(name, told)
             print(text, flush=True)
             if given.write:

@@ -241,6 +241,44 @@ def test_features_of_a_part_are_cut_at_every_scale():
     assert float(parts[2][0, 0, 0, 0]) == 32
 
 
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "channels", "options"),
+    [
+        ("Unet", "tu-resnet10t", 1, {"decoder_attention_type": "scse"}),
+        ("Unet", "tu-hrnet_w18_small", 3, {}),
+        ("UnetPlusPlus", "tu-resnet10t", 3, {}),
+        ("FPN", "tu-resnet10t", 5, {}),
+        ("DeepLabV3Plus", "tu-resnet10t", 3, {}),
+        ("Segformer", "mit_b0", 3, {}),
+        ("Linknet", "tu-resnet10t", 3, {}),
+        ("UPerNet", "tu-resnet10t", 3, {}),
+    ],
+)
+def test_a_network_answers_the_same_from_kept_features(architecture, encoder, channels, options):
+    from napari_specimen_seg.training.feature_store import _hollow, _is_hollow, used_levels
+    from napari_specimen_seg.training.frozen import decoded
+
+    of = card(architecture=architecture).model_copy(
+        update={
+            "encoder": encoder,
+            "options": options,
+            "preprocessing": Preprocessing(channels=channels, mean=(0.4,) * channels, std=(0.2,) * channels),
+        }
+    )
+    torch.manual_seed(0)
+    network = build_network(of)
+    x = torch.rand(2, channels, 64, 64)
+    with torch.no_grad():
+        whole = network(x)
+        levels = network.encoder(x)
+        used = used_levels(network, x[:1])
+        kept = tuple(f if u else _hollow(f) for f, u in zip(levels, used, strict=True))
+        torch.testing.assert_close(decoded(network, kept, channels, (2, 64, 64)), whole)
+    assert not used[0]  # the input itself
+    assert _is_hollow(kept[0])
+    assert used[-1]
+
+
 def test_drift_counts_only_what_nobody_labelled():
     before = torch.tensor([[[[4.0, 0.0]], [[0.0, 4.0]]]])
     target = torch.tensor([[[IGNORE, 0]]])

@@ -156,8 +156,7 @@ def used_levels(network: nn.Module, picture: Tensor) -> list[bool]:
             levels = encoder(picture)
         probes = [level.detach().clone().requires_grad_() for level in levels]
         with torch.enable_grad(), answering(encoder, lambda _: probes):
-            output = network(picture)
-        slopes = torch.autograd.grad(output.sum(), probes, allow_unused=True)
+            slopes = torch.autograd.grad(network(picture).sum(), probes, allow_unused=True)
         return [slope is not None for slope in slopes]
     finally:
         for module, training in mode.items():
