@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .plot_canvas import ThemedPlot
 from .status import StatusLine
 from .workers import Job, Work
 
@@ -197,6 +198,8 @@ class Dock(QWidget):
         for emitter, slot in self._followed:
             emitter.disconnect(slot)
         self._followed.clear()
+        for plot in self.findChildren(ThemedPlot):
+            plot.let_go()
 
 
 def manifest() -> Any:

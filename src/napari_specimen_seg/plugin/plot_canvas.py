@@ -51,6 +51,14 @@ class ThemedPlot(QWidget):
             self.canvas.getAxis(side).enableAutoSIPrefix(False)
         self.layout().addWidget(self.canvas)
 
+    def let_go(self) -> None:
+        """Drop the canvas while Qt is still there: what it draws must not outlive the application."""
+        canvas, self.canvas = self.canvas, None
+        if canvas is not None:
+            self.layout().removeWidget(canvas)
+            canvas.close()
+            canvas.deleteLater()
+
     def apply_theme(self) -> None:
         """Give the canvas the colours of the theme of the moment."""
         theme = self.theme
