@@ -19,7 +19,7 @@ from .dock import Dock, button, open_dock, row
 if TYPE_CHECKING:
     from ..core.classes import ClassMap
     from ..training.config import TrainConfig
-    from ..training.pairs import Pair
+    from ..training.pair import Pair
 
 NOBODY_LOOKED = 65535
 """Value of pixels that are not labelled, in the masks written here."""

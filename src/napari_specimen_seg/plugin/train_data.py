@@ -82,9 +82,9 @@ def look_at(config: TrainConfig, report: Report) -> Looked:
         If nothing can be paired or split.
     """
     report(Progress("looking at the data", 0, 0))
+    from ..training.describe import class_map_of
     from ..training.pairs import find_pairs
     from ..training.preflight import inspect
-    from ..training.run import class_map_of
     from ..training.split import split_pairs
 
     found = find_pairs(config.data)
