@@ -131,12 +131,15 @@ class Unfinished:
 
 def signature_of(request: Request) -> tuple[Any, ...]:
     """Return what has to be the same for a run to go on where another was broken off."""
+    settings = request.settings
+    if is_large(request.picture):
+        settings = settings.model_copy(update={"confidence": False})  # which is not shown
     return (
         str(request.layer.unique_id),
         id(request.layer.data),
         request.plane,
         request.sealed,
-        request.settings.model_dump_json(),
+        settings.model_dump_json(),
     )
 
 
@@ -260,14 +263,21 @@ class Live:
     # -- a first look ------------------------------------------------------------------------------
 
     def _make_preview(self, predictor: Predictor, report: Report) -> None:
-        """Segment what is visible at the zoom of the screen, where that is much more than a tile."""
+        """Segment what is visible at the zoom of the screen, where that is much more than a tile.
+
+        Of a picture that is not in memory always: before its first tile can be computed, the range of its
+        values may have to be found, for which all of it is read.
+        """
         layout = predictor.plan(self.request.picture, self.request.settings)
-        found = first_look(self.request.picture, self.order.view, layout.height * layout.width)
+        least = PREVIEW_TILES if self.fingerprint is None else 0
+        found = first_look(self.request.picture, self.order.view, layout.height * layout.width, least)
         if found is None or self.state.done:
             return
         small, step, top, left = found
         settings = replace_settings(self.request)
-        labels = np.array(predictor.predict(small, settings, report).labels)
+        labels = np.array(
+            predictor.predict(small, settings, lambda _: report(Progress("preview", 0, 0))).labels
+        )
         with self._lock:
             self.preview = Preview(labels, step, top, left)
 
@@ -336,7 +346,9 @@ def replace_settings(request: Request) -> Any:
     return request.settings.model_copy(update={"tile": None, "instances": False, "confidence": False})
 
 
-def first_look(image: SpecimenImage, view: View, tile: int) -> tuple[SpecimenImage, int, int, int] | None:
+def first_look(
+    image: SpecimenImage, view: View, tile: int, least: int = PREVIEW_TILES
+) -> tuple[SpecimenImage, int, int, int] | None:
     """Return what is visible, made smaller until it is about one tile.
 
     Parameters
@@ -345,6 +357,8 @@ def first_look(image: SpecimenImage, view: View, tile: int) -> tuple[SpecimenIma
     view : View
     tile : int
         Pixels of a tile.
+    least : int
+        How many tiles have to be visible.
 
     Returns
     -------
@@ -355,9 +369,9 @@ def first_look(image: SpecimenImage, view: View, tile: int) -> tuple[SpecimenIma
     top, left = max(0, int(view.top)), max(0, int(view.left))
     bottom, right = min(image.height, math.ceil(view.bottom)), min(image.width, math.ceil(view.right))
     visible = max(0, bottom - top) * max(0, right - left)
-    if visible <= PREVIEW_TILES * tile:
+    if visible <= least * tile:
         return None
-    step = 1 << math.ceil(math.log2(math.sqrt(visible / tile)))
+    step = 1 << max(0, math.ceil(math.log2(math.sqrt(visible / tile))))
     found = _level_for(image, step)
     if found is None:
         return None
@@ -376,12 +390,11 @@ def first_look(image: SpecimenImage, view: View, tile: int) -> tuple[SpecimenIma
 
 def _level_for(image: SpecimenImage, step: int) -> tuple[Any, int] | None:
     """Return the smallest level that is still fine enough, and by how much it is smaller."""
-    best: tuple[Any, int] | None = (image.data, 1) if isinstance(image.data, np.ndarray) else None
+    best: tuple[Any, int] = image.data, 1
     row = image.axes.index("Y")
     for level in image.levels:
         shrunk = round(image.height / level.shape[row])
         if shrunk <= step and step % shrunk == 0:
             best = level, shrunk
-    if best is not None and best[1] * 8 < step and not isinstance(best[0], np.ndarray):
-        return None  # it would be read almost whole
-    return best
+    is_lazy = not isinstance(best[0], np.ndarray)
+    return None if is_lazy and step > 4 * best[1] else best  # much more would be read than is used

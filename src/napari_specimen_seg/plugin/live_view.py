@@ -121,7 +121,9 @@ class LiveView(QObject):
             self.preview.scale = np.asarray(placed["scale"]) * found.step
             middle = (np.array([found.top, found.left]) + (found.step - 1) / 2) * placed["scale"]
             self.preview.translate = np.asarray(placed["translate"]) + middle
+            active = self.viewer.layers.selection.active
             self.viewer.layers.insert(self.viewer.layers.index(self.request.layer) + 1, self.preview)
+            self.viewer.layers.selection.active = active
             self.preview.editable = False
         elif boxes and self.preview in self.viewer.layers:
             self.preview.refresh(extent=False, thumbnail=False)
@@ -148,6 +150,9 @@ class LiveView(QObject):
         if role == "running":
             self.layer.name = f"{name} (new)"
         insert(self.viewer, self.request.layer, self.layer, role)
+        if self.preview is not None and self.preview in self.viewer.layers:
+            layers = self.viewer.layers
+            layers.move(layers.index(self.layer), layers.index(self.preview) + 1)
         self.viewer.layers.selection.active = active
 
 
