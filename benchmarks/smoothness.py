@@ -19,7 +19,7 @@ from typing import Any
 from .harness import machine, markdown, write_into
 
 SIDE, LARGE, TICK_MS = 4096, 20000, 5
-LIMIT_S = 40
+LIMIT_S = 110
 """How long a window is watched at most."""
 
 

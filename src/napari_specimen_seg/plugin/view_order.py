@@ -121,7 +121,9 @@ def _steps_away(plane: tuple[int, ...], shown: tuple[int, ...]) -> int:
 
 def _is_visible(boxes: NDArray[np.float64], view: View) -> NDArray[np.bool_]:
     top, bottom, left, right = boxes.T
-    return (bottom > view.top) & (top < view.bottom) & (right > view.left) & (left < view.right)
+    rows, columns = (bottom > view.top) & (top < view.bottom), (right > view.left) & (left < view.right)
+    found: NDArray[np.bool_] = rows & columns
+    return found
 
 
 def _distance(boxes: NDArray[np.float64], view: View) -> NDArray[np.float64]:
