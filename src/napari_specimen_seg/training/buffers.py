@@ -11,8 +11,8 @@ M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
 def keep_large_buffers() -> None:
     """Keep glibc from giving large buffers back after every step, which costs a third of the time.
 
-    For processes of our own that learn or predict, never for napari's: the setting holds for the whole process, and cannot be taken
-    back. Does nothing where there is no glibc.
+    For processes of our own that learn or predict, never for napari's: the setting holds for the whole
+    process, and cannot be taken back. Does nothing where there is no glibc.
     """
     if sys.platform != "linux":
         return

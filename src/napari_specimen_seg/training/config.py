@@ -10,21 +10,16 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..core.classes import ClassMap
 from ..core.errors import ReadError, SpecimenError, validation_line
 from ..core.preprocessing import ByDtype, Geometry, PadToSquare, ValueRange
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Strength = Annotated[float, Field(ge=0, le=1)]
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from .config_parts import AugmentSettings as AugmentSettings
+from .config_parts import Settings, Share
 
 
-class DataSettings(_Settings):
+class DataSettings(Settings):
     """Which pictures and labels, what the labels mean, and which pictures are kept for validation."""
 
     images: Annotated[
@@ -91,7 +86,7 @@ class DataSettings(_Settings):
     ] = ""
 
 
-class NetworkSettings(_Settings):
+class NetworkSettings(Settings):
     """Which network, and what it starts from."""
 
     architecture: Annotated[
@@ -102,7 +97,7 @@ class NetworkSettings(_Settings):
     ] = "resnet34"
     options: Annotated[
         dict[str, Any], Field(title="Options", description="Further arguments of the network.")
-    ] = {}
+    ] = {}  # noqa: RUF012 - pydantic copies defaults
     start_from: Annotated[
         str, Field(title="Start from", description="A model to learn on from; empty: from scratch.")
     ] = ""
@@ -112,7 +107,7 @@ class NetworkSettings(_Settings):
     ] = False
 
 
-class InputSettings(_Settings):
+class InputSettings(Settings):
     """How pictures meet the network; stored in the model's card."""
 
     channels: Annotated[
@@ -128,55 +123,16 @@ class InputSettings(_Settings):
     ] = PadToSquare(size=512)
 
 
-class AugmentSettings(_Settings):
-    """How pictures are varied while learning. Each strength is 0 (off) to 1."""
-
-    flip_horizontal: Annotated[bool, Field(title="Mirror left-right", description="Half of the samples.")] = (
-        True
-    )
-    flip_vertical: Annotated[
-        bool, Field(title="Mirror up-down", description="For pictures without an up.")
-    ] = False
-    quarter_turns: Annotated[
-        bool, Field(title="Quarter turns", description="For pictures without an up.")
-    ] = False
-    rotate: Annotated[float, Field(ge=0, le=180, title="Rotate", description="Up to so many degrees.")] = 15
-    shift: Annotated[Share, Field(title="Shift", description="Up to this part of the side.")] = 0.1
-    scale: Annotated[
-        float, Field(ge=0, lt=1, title="Scale", description="0.25 means 0.75 to 1/0.75 of the size.")
-    ] = 0.2
-    elastic: Annotated[Strength, Field(title="Elastic", description="Bends softly.")] = 0.0
-    crop: Annotated[
-        tuple[float, float] | None,
-        Field(
-            json_schema_extra={"example": [0.25, 0.9]},
-            title="Crop by area",
-            description="Random squares of this part of the area, e.g. 0.25 to 0.9.",
-        ),
-    ] = None
-    brightness: Annotated[Strength, Field(title="Brightness", description="As with other lamps.")] = 0.3
-    contrast: Annotated[Strength, Field(title="Contrast", description="Flatter and harder.")] = 0.3
-    gamma: Annotated[Strength, Field(title="Gamma", description="Lighter or darker shadows.")] = 0.3
-    hue: Annotated[Strength, Field(title="Hue and saturation", description="As with other cameras.")] = 0.1
-    noise: Annotated[Strength, Field(title="Noise", description="Grain.")] = 0.1
-    blur: Annotated[Strength, Field(title="Blur", description="Out of focus.")] = 0.1
-    jpeg: Annotated[Strength, Field(title="JPEG artefacts", description="As of strong compression.")] = 0.0
-    erase: Annotated[Strength, Field(title="Random erasing", description="Probability.")] = 0.0
-    trivial: Annotated[
-        bool, Field(title="TrivialAugment", description="One random operation of random strength.")
-    ] = False
-
-
 LossName = Literal["dice", "jaccard", "cross_entropy", "focal", "lovasz", "tversky"]
 
 
-class LearnSettings(_Settings):
+class LearnSettings(Settings):
     """What is minimised, how, and for how long."""
 
     losses: Annotated[
         dict[LossName, Annotated[float, Field(gt=0)]],
         Field(min_length=1, title="Loss", description="Names and weights of what is added up."),
-    ] = {"cross_entropy": 1.0, "dice": 1.0}
+    ] = {"cross_entropy": 1.0, "dice": 1.0}  # noqa: RUF012 - pydantic copies defaults
     class_weights: Annotated[
         Literal["none", "balanced"],
         Field(title="Class weights", description="Balanced: rare classes count more (square-root rule)."),
@@ -291,7 +247,7 @@ class LearnSettings(_Settings):
         return self
 
 
-class RunSettings(_Settings):
+class RunSettings(Settings):
     """Where it runs and what it leaves."""
 
     name: Annotated[str, Field(max_length=100, title="Name", description="Empty: the folder's name.")] = ""
@@ -322,7 +278,7 @@ class RunSettings(_Settings):
     ] = ()
 
 
-class TrainConfig(_Settings):
+class TrainConfig(Settings):
     """All settings of a training.
 
     Parameters
