@@ -46,6 +46,17 @@ def onnx_file(path: Path) -> Path:
     return path
 
 
+def old_weights(path: Path) -> Path:
+    """Write the weights of a network alone, which leave a few things open."""
+    import segmentation_models_pytorch as smp
+    import torch
+
+    torch.manual_seed(0)
+    network = smp.FPN("mobilenet_v2", encoder_weights=None, classes=3)
+    torch.save({"state_dict": network.state_dict()}, path)
+    return path
+
+
 def keep(name: str) -> None:
     """Keep the half of the screen with the dock."""
     grab(name)
@@ -76,6 +87,10 @@ def main() -> None:
     until(lambda: dock.job is None and not dock.form.isVisible())
     dock.details.setChecked(True)
     keep("models-details")
+    dock.details.setChecked(False)
+    dock.import_path(old_weights(folder / "old-leaf.pth"))
+    until(lambda: dock.form.isVisible() and dock.job is None)
+    keep("models-confirm")
     viewer.close()
 
 

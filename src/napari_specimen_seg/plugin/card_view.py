@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -16,6 +17,9 @@ from .legend import Legend
 
 _HEADLINES = ("mean iou", "iou", "mean dice", "dice", "f1")
 """Which score stands for a model in one line, the first that it has."""
+
+_CHECKSUM = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{48}\b")
+"""Too long for a line of a dock."""
 
 
 class CardView(QWidget):
@@ -110,7 +114,7 @@ def card_html(card: ModelCard, *, link_color: str = "inherit") -> str:
         "Assumed on import": "<br>".join(escape(text) for text in (card.assumed or {}).values()),
         "Trained on": escape(" · ".join(filter(None, [training.data, training.split]))),
         "Scores": "<br>".join(_scores(split, scores) for split, scores in card.scores.items()),
-        "Notes": escape(training.notes),
+        "Notes": escape(_CHECKSUM.sub(r"\1…", training.notes)),
         "Licence": escape(card.license or "not stated"),
         "Data by": "<br>".join(_attribution(entry, link_color) for entry in training.attribution),
         "Version": escape(f"{card.version} · {card.network_name}"),
