@@ -291,6 +291,45 @@ def test_learning_on_from_a_model_with_other_classes_gets_a_new_head(data, tmp_p
     assert events[-1].kind == "finished"
 
 
+def test_classes_that_a_model_knows_by_name_keep_what_was_learned(data, tmp_path):
+    from napari_specimen_seg.core.classes import ClassMap, LabelClass
+    from napari_specimen_seg.models.bundle import read_card
+    from napari_specimen_seg.training.run import prepare, starting_network
+    from napari_specimen_seg.training.start import taken_over
+
+    run(tiny(data, epochs=1), tmp_path / "first")
+    more = ClassMap(
+        classes=(
+            LabelClass(id=0, name="background", color="#000000"),
+            LabelClass(id=1, name="label", color="#00ff00"),
+            LabelClass(id=2, name="specimen", color="#0000ff"),
+        )
+    )
+    config = tiny(data).changed({"data": {"class_map": more, "kind": "classes"}})
+    config = taken_over(config.changed({"data": {"labels": _as_ids(data)}}), str(tmp_path / "first"))
+    network = starting_network(config, prepare(config).card)
+    old = weights_of(tmp_path / "first")["segmentation_head.0.weight"]
+    new = network.segmentation_head[0].weight.detach().numpy()
+    assert read_card(tmp_path / "first").head.kind == "binary"
+    assert np.array_equal(new[2], old[0])
+    assert not new[:2].any()
+
+
+def _as_ids(data):
+    folder = data / "ids"
+    folder.mkdir()
+    for path in (data / "labels").iterdir():
+        Image.fromarray((np.asarray(Image.open(path)) // 255 * 2).astype(np.uint8)).save(folder / path.name)
+    return folder
+
+
+def test_a_frozen_encoder_that_knows_nothing_is_told(data, tmp_path):
+    notes = [
+        e.text for e in run(tiny(data, epochs=1, freeze_encoder=True), tmp_path / "m") if e.kind == "note"
+    ]
+    assert any("begins with random numbers" in note for note in notes)
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_recipe_runs_at_toy_size(name, data, tmp_path):
     """The recipe's own settings but for size, network and length."""

@@ -22,12 +22,13 @@ from ..models.bundle import read_card, read_weights
 from ..models.card import ModelCard, Softmax
 from ..models.devices import is_out_of_memory
 from ..models.library import find_model
-from ..models.network import build_network
+from ..models.network import build_network, load_weights
 from .checkpoints import Keeper
 from .config import TrainConfig
 from .dataset import Samples, Store, read_target
 from .describe import card_of, class_map_of, preprocessing_of
 from .events import Event, Failed, Noted, Started
+from .head import with_classes
 from .live import LiveRun
 from .loader import Batches
 from .losses import balanced_weights
@@ -209,7 +210,16 @@ def prepare(config: TrainConfig, tell: Tell = _nobody, name: str = "model") -> J
     learn, validate = split_pairs(pairs.pairs, config.data, config.run.seed)
     for line in check_data(pairs, learn, validate, config, class_map):
         tell(Noted(line))
+    if is_frozen_chance(config):
+        tell(Noted("the encoder is frozen but begins with random numbers: use --pretrained or --from"))
     return Job(config, class_map, learn, validate, name)
+
+
+def is_frozen_chance(config: TrainConfig) -> bool:
+    """Tell whether an encoder that never learned anything would be kept as it is."""
+    learn, network = config.learn, config.network
+    frozen = learn.freeze_encoder or learn.frozen_epochs > 0
+    return frozen and not network.pretrained and not network.start_from
 
 
 class Job:
@@ -297,7 +307,7 @@ def starting_network(config: TrainConfig, card: ModelCard) -> torch.nn.Module:
             f"{card.architecture} with {card.encoder}",
             advice="Take over the model's network.",
         )
-    weights = read_weights(folder, other)
+    weights = _for_classes(card, other, read_weights(folder, other))
     own = network.state_dict()
     # The head is new where the classes differ; everything else must fit.
     fitting = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
@@ -306,6 +316,18 @@ def starting_network(config: TrainConfig, card: ModelCard) -> torch.nn.Module:
         raise SpecimenError(f"{other.name} does not fit: {left[0]} has another shape")
     network.load_state_dict({**own, **fitting})
     return network
+
+
+def _for_classes(
+    card: ModelCard, other: ModelCard, weights: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return weights whose last layer answers for the card's classes; known names keep what was learned."""
+    if other.class_map == card.class_map:
+        return weights
+    network = build_network(other)
+    load_weights(network, weights, other.name)
+    made, _ = with_classes(network, other, card.class_map)
+    return dict(network.state_dict()) if made.head.kind == card.head.kind else weights
 
 
 def _with_imagenet(card: ModelCard) -> torch.nn.Module:
