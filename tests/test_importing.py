@@ -234,6 +234,11 @@ def test_a_preset_may_say_how_the_size_meets_the_network(text, geometry):
     assert explained(text)
 
 
+def test_a_preset_of_the_encoder_is_explained():
+    assert explained("pretrained") == "as the encoder was pre-trained; in tiles at the picture's own scale"
+    assert explained("pretrained:pad=512").startswith("as the encoder was pre-trained; the whole picture")
+
+
 @pytest.mark.parametrize(
     "text", ["imagenet:cut=5", "imagenet:tiles=5x6", "imagenet:pad=9999999", "imagenet:tiles=1"]
 )

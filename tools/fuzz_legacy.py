@@ -22,6 +22,7 @@ import gzip
 import io
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -392,6 +393,10 @@ def main() -> int:
     parser.add_argument("--seeds", type=Path, help="folder with look-alikes (*.pickle.gz)")
     parser.add_argument("--whole", action="store_true", help="start from complete networks")
     given = parser.parse_args()
+    # A time limit from outside would otherwise leave a count and no word.
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("\nended from outside; the last count above is what was done")
+    )
     end = given.first + given.count
     parts = [(start, min(STEP, end - start)) for start in range(given.first, end, STEP)]
     total = run_all(parts, given.jobs, (given.seeds, given.whole))

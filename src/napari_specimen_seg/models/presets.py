@@ -136,7 +136,7 @@ def explained(text: str) -> str:
         return "stretched to 320 x 800 pixels" if name in RECIPES else ""
     found = _GEOMETRY.fullmatch(shape)
     if found is None:
-        return scaled
+        return f"{scaled}; in tiles at the picture's own scale" if name == AS_ENCODER else scaled
     size = f"{found[2]} x {found[3] or found[2]} pixels"
     how = {
         "tiles": f"in tiles of {size} at the picture's own scale",
