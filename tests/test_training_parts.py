@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_specimen_seg.core.classes import ClassMap
 from napari_specimen_seg.core.errors import ReadError, SpecimenError
 from napari_specimen_seg.training.config import AugmentSettings, DataSettings, LearnSettings, TrainConfig
 from napari_specimen_seg.training.pair import Pair
@@ -400,3 +401,48 @@ def test_common_classes_are_capped():
 def test_changed_settings_are_checked():
     with pytest.raises(SpecimenError, match=r"settings: learn\.lr"):
         TrainConfig().changed({"learn": {"lr": -1}})
+
+
+def test_samples_made_side_by_side_are_those_made_one_by_one(tmp_path):
+    from napari_specimen_seg.training.dataset import Samples, Store
+    from napari_specimen_seg.training.describe import preprocessing_of
+    from napari_specimen_seg.training.loader import Batches, Loader
+
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        for folder, content in (
+            ("images", rng.integers(0, 255, (40, 40, 3))),
+            ("labels", rng.integers(0, 2, (40, 40))),
+        ):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(content.astype(np.uint8)).save(tmp_path / folder / f"{number}.png")
+    config = RECIPES["balanced"].changed(
+        {
+            "data": {"images": tmp_path / "images", "labels": tmp_path / "labels"},
+            "input": {"geometry": {"kind": "pad", "size": 32}},
+            "learn": {"balance": None, "batch_size": 4},
+        }
+    )
+    class_map = ClassMap.of_ids([0, 1])
+    preprocessing = preprocessing_of(config)
+    store = Store(find_pairs(config.data).pairs, config, class_map, preprocessing)
+    samples = Samples(store, config, preprocessing, 2)
+    batches = Batches(samples, config, 0, 0, 1)
+    one_by_one = [[samples[key] for key in keys] for keys in batches]
+    for _ in range(3):
+        for made, (pictures, targets) in zip(one_by_one, Loader(samples, batches, ahead=1), strict=True):
+            assert all(torch.equal(m[0], p) for m, p in zip(made, pictures, strict=True))
+            assert all(torch.equal(m[1], t) for m, t in zip(made, targets, strict=True))
+
+
+def test_colours_are_turned_and_grey_stays_grey():
+    from napari_specimen_seg.training.augmentation import _turn_colors
+
+    gray = torch.full((3, 2, 2), 0.4)
+    torch.testing.assert_close(_turn_colors(gray, 1.7, 0.2), gray, atol=1e-4, rtol=0)
+    red = torch.tensor([1.0, 0.0, 0.0])[:, None, None].expand(3, 2, 2)
+    torch.testing.assert_close(_turn_colors(red, 1.0, 1.0), red, atol=1e-4, rtol=0)
+    turned = _turn_colors(red, 1.0, 1 / 3)
+    assert int(turned[:, 0, 0].argmax()) != 0
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    assert float(luma @ turned[:, 0, 0]) == pytest.approx(0.299, abs=1e-4)

@@ -34,9 +34,11 @@ def command(output: Path, steps: int, as_json: bool, progress: str, **given: Any
 
     Takes the options of "train". Prints the suggestion; the curve goes into DIR.
     """
+    from ..training.buffers import keep_large_buffers
     from ..training.config import TrainConfig
     from ..training.lr_find import find_rate, write_curve
 
+    keep_large_buffers()
     config = config_of(TrainConfig(), given)
     curve = find_rate(config, steps=steps, report=_tell if progress == "json" else silent)
     write_curve(curve, output)

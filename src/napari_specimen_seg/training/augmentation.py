@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import threading
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,6 +25,10 @@ from .losses import IGNORE
 
 YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 """From red, green and blue to brightness and two colour axes (NTSC, 1953)."""
+
+
+_ONE_AT_A_TIME = threading.Lock()
+"""For torchvision's transforms, which all draw from one source of random numbers, whatever the thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +176,9 @@ class Augment:
             return picture
         coded = (picture * 255).round().to(torch.uint8)
         if s.trivial:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+            seed = int(torch.randint(2**31, (), generator=generator))
+            with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
                 coded = _TrivialColors()(coded)
         if s.jpeg and _uniform(generator) < 0.5:
             coded = _as_jpeg(coded, int(95 - 75 * s.jpeg * _uniform(generator)))

@@ -121,7 +121,8 @@ class InstantSession:
         lessons : sequence of Lesson
             All open pictures; those without strokes are segmented only.
         seconds : float
-            How long to learn, without reading the pictures and segmenting them.
+            How long to look at the pictures and learn, before they are segmented again; at least half of
+            it is learning.
         steps : int, optional
             So many steps instead, so that the same strokes give the same model.
         class_map : ClassMap, optional
@@ -139,13 +140,15 @@ class InstantSession:
         SpecimenError
             If no pixel is labelled, or a label is no class.
         """
+        begin = time.monotonic()
         self._remember_round()
         try:
             self._take_classes(class_map)
             with answering(self._encoder, self._given), lanes(cores()) as pool:
                 torch.set_num_threads(1)  # beside the lanes; where these end, they set it back
                 views = self._views(lessons, pool, report)
-                self._improve(views, pool, seconds, steps, report)
+                left = max(seconds / 2, seconds - (time.monotonic() - begin))
+                self._improve(views, pool, left, steps, report)
         except BaseException:
             self.undo()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,6 +96,7 @@ def find_rate(
 def _losses(job: Job, lowest: float, growth: float, steps: int) -> Iterator[float]:
     """Yield the loss of one batch after another, each learned with a larger rate than the one before."""
     from .loader import Batches
+    from .precision import autocast
 
     task = job.make_task()
     network = task.network.train()
@@ -108,7 +110,9 @@ def _losses(job: Job, lowest: float, growth: float, steps: int) -> Iterator[floa
                 group["lr"] = lowest * growth**number
             samples = [task.samples[key] for key in keys]
             picture, target = (torch.stack(part) for part in zip(*samples, strict=True))
-            loss = task.loss(network(picture.contiguous(memory_format=torch.channels_last)), target)
+            with nullcontext() if job.config.learn.precision == "fp32" else autocast("cpu"):
+                output = network(picture.contiguous(memory_format=torch.channels_last))
+            loss = task.loss(output, target)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
