@@ -217,3 +217,19 @@ def test_entities_are_refused_however_they_are_encoded(encoding):
 
     with pytest.raises(ModelError, match="defines entities"):
         check_graph(ENTITIES.encode(encoding), Path("model.xml"))
+
+
+# -- the terminal ------------------------------------------------------------------------------------
+
+
+def test_codes_for_the_terminal_are_not_sent_to_it(tmp_path, capsys):
+    from napari_specimen_seg.cli import main
+
+    card = make_card(description="nice\x1b]0;owned\x07 \x9b2J", assumed={"head": "one\x1b[2J class"})
+    write_bundle(tmp_path / "model", card, {"a": torch.zeros(3)})
+
+    assert main(["models", "info", str(tmp_path / "model")]) == 0
+    shown = capsys.readouterr().out
+    assert "nice\\x1b]0;owned" in shown
+    assert "## Assumed on import" in shown
+    assert all(char.isprintable() for char in shown.replace("\n", ""))

@@ -79,7 +79,8 @@ def info(model: str, as_json: bool) -> int:
     if as_json:
         print_json({"path": str(folder), "card": card.model_dump(mode="json")})
     else:
-        click.echo(readme(card).rstrip())
+        for line in readme(card).rstrip().splitlines():  # a terminal obeys codes in a stranger's text
+            click.echo(one_line(line, 5000))
         click.echo(f"\nFolder: {one_line(folder)}\nWeights: {_size(folder)}, SHA-256 {card.sha256}")
     return 0
 
