@@ -113,7 +113,6 @@ class BarPlot(ThemedPlot):
         super().__init__(viewer)
         self._bars: Bars | None = None
         self._bins: Bins | None = None
-        self._listens = False
 
     def show_bars(self, bars: Bars) -> None:
         """Draw bars.
@@ -126,9 +125,9 @@ class BarPlot(ThemedPlot):
         self.setVisible(bool(len(bars.values)))
         if not len(bars.values):
             return
-        if not self._listens:
+        if self.canvas is None:
             self.make_canvas()
-            self._listens = True
+            assert self.canvas is not None
             self.canvas.scene().sigMouseMoved.connect(self._on_hover)
             self.canvas.scene().sigMouseClicked.connect(self._on_click)
         self.refresh()

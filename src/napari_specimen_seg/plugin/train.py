@@ -16,6 +16,7 @@ from ..core.progress import Progress, Report
 from ..training.config import TrainConfig
 from .dock import Dock, button, primary, row
 from .library_events import library_events
+from .plot_canvas import ThemedPlot
 from .reproduce import Reproduce
 from .status import duration
 from .train_after import AfterTraining
@@ -356,6 +357,8 @@ class TrainDock(Dock):
 
     def may_close(self) -> bool:
         """Ask what is to become of a run before its window closes; return whether it may close."""
+        for plot in self.findChildren(ThemedPlot):
+            plot.let_go()  # drawn anew if the window stays after all
         if not self.is_open or not self.watcher.is_running:
             return True
         fate = ask_fate(self)

@@ -146,6 +146,7 @@ class RatePanel(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._found: Found | None = None
+        self._heard: Any = None  # the canvas whose clicks arrive here
         self.rate = 0.0
         self.plot = Plot(viewer, height=150)
         self.about = quiet(
@@ -165,9 +166,9 @@ class RatePanel(QWidget):
         self._found = found
         self.setVisible(True)
         self.choose(found.suggestion)
-        if not self.plot.property("listens"):
-            self.plot.canvas.scene().sigMouseClicked.connect(self._on_click)
-            self.plot.setProperty("listens", True)
+        if self._heard is not self.plot.canvas:
+            self._heard = self.plot.canvas
+            self._heard.scene().sigMouseClicked.connect(self._on_click)
 
     def choose(self, rate: float) -> None:
         """Mark a rate."""
