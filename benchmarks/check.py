@@ -23,6 +23,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "reading": (),
     "labels": ("areas of",),
     "startup": ("",),
+    "training": ("/ bare", "share"),
 }
 """Scripts that have a function ``ratios() -> dict of str to float``, and what the names of those of their
 ratios hold that are better when small; the others are better when large."""
