@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-CACHE_BYTES = 24 << 20
+CACHE_BYTES = 16 << 20
 """How many bytes of chunks are kept; as much may wait to be written."""
 
 WRITERS = 2

@@ -8,14 +8,16 @@ their checksum; so whatever ends the program, the next run knows what it can rel
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -271,6 +273,7 @@ class LabelStore:
             raise write_error(error, self.folder) from error
         self._noted.update(notes)
         self._flushed = time.monotonic()
+        _give_back()
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -424,6 +427,26 @@ def _notes(folder: Path) -> Iterator[tuple[TileKey, int]]:
             with suppress(ValueError, TypeError):
                 plane, top, bottom, left, right, crc = json.loads(line)
                 yield TileKey(tuple(plane), top, bottom, left, right), crc
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    try:
+        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):  # only glibc has it
+        return None
+    return found
+
+
+def _give_back() -> None:
+    """Return memory that is free to the system.
+
+    glibc keeps what threads have freed, for each thread apart; over a long run of many threads that grows
+    to several times what is in use.
+    """
+    trim = _trim()
+    if trim is not None:
+        trim(0)
 
 
 def _line(key: TileKey, crc: int) -> str:
