@@ -92,7 +92,7 @@ def build_network(card: ModelCard) -> torch.nn.Module:
 
 
 WIDE = 512
-"""Channels of a decoder up to which a network is at most some hundred megabytes."""
+"""Channels up to which a network is at most some hundred megabytes."""
 
 
 def refuse_enormous(card: ModelCard, numbers: int) -> None:
@@ -108,9 +108,9 @@ def refuse_enormous(card: ModelCard, numbers: int) -> None:
     ------
     ModelError
     """
-    values = [
-        each for value in card.options.values() for each in (value if isinstance(value, tuple) else (value,))
-    ]
+    values: list[object] = [card.preprocessing.in_channels, card.out_channels]
+    for value in card.options.values():
+        values += value if isinstance(value, tuple) else (value,)
     if not any(isinstance(value, int) and value > WIDE for value in values):
         return
     import torch

@@ -151,13 +151,16 @@ def _scaled(name: str, channels: int, geometry: Geometry) -> Preprocessing:
     if len(scaling.mean) not in (1, channels):
         raise _other_channels(name, len(scaling.mean), channels)
     repeat = channels // len(scaling.mean)
-    return Preprocessing(
-        channels=channels_kind(channels),
-        values=scaling.values,
-        mean=scaling.mean * repeat,
-        std=scaling.std * repeat,
-        geometry=geometry,
-    )
+    try:
+        return Preprocessing(
+            channels=channels_kind(channels),
+            values=scaling.values,
+            mean=scaling.mean * repeat,
+            std=scaling.std * repeat,
+            geometry=geometry,
+        )
+    except ValidationError as error:
+        raise ModelError(f"{channels} channels are more than any picture has") from error
 
 
 def _other_channels(name: str, have: int, want: int) -> ModelError:
