@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .harness import in_turn, machine, markdown, peak_memory, ratio, write_into
+from .prediction import floor_of
 
 SIDE = 4096
 
@@ -78,24 +79,9 @@ def stages(name: str, rounds: int, folder: Path) -> str:
 
 def floor(predictor: Any, image: Any) -> Any:
     """Return a function that runs only the network, on as many tiles as a prediction needs."""
-    import torch
-
-    from napari_specimen_seg.core.tiling import layout
-    from napari_specimen_seg.models.network import stride_of_card
-
-    plan = layout(
-        image.height, image.width, predictor.card.preprocessing.geometry, stride_of_card(predictor.card)
-    )
-    batch = torch.randn(1, predictor.card.preprocessing.in_channels, plan.height, plan.width)
-    batch = batch.contiguous(memory_format=torch.channels_last)
-    network = predictor.network.to(memory_format=torch.channels_last)
-
-    def work() -> None:
-        with torch.inference_mode():
-            for _ in plan.tiles:
-                network(batch)
-
-    return work
+    plan = predictor.plan(image)
+    alone = floor_of(predictor, plan)
+    return lambda: alone(len(plan.tiles))
 
 
 def main() -> None:

@@ -193,7 +193,7 @@ def test_a_full_device_gets_smaller_batches(monkeypatch):
     predictor, device = on_device(monkeypatch, room=2)
     labels = joined(predictor.stream(PICTURE), PICTURE.shape)
     assert (labels == (PICTURE / 255 > 0.5)).all()
-    assert list(dict.fromkeys(device.sizes[:5])) == [8, 4, 2]
+    assert list(dict.fromkeys(device.sizes))[:3] == [8, 4, 2]
 
 
 def test_a_device_that_has_no_room_at_all_leaves_the_rest_to_the_processor(monkeypatch):
