@@ -446,3 +446,14 @@ def test_colours_are_turned_and_grey_stays_grey():
     assert int(turned[:, 0, 0].argmax()) != 0
     luma = torch.tensor([0.299, 0.587, 0.114])
     assert float(luma @ turned[:, 0, 0]) == pytest.approx(0.299, abs=1e-4)
+
+
+def test_blurring_spreads_a_point_and_keeps_its_sum():
+    from napari_specimen_seg.training.augmentation import _blur
+
+    point = torch.zeros(1, 15, 15)
+    point[0, 7, 7] = 1
+    blurred = _blur(point, 1.0)
+    assert float(blurred.sum()) == pytest.approx(1, abs=1e-5)
+    torch.testing.assert_close(blurred[0], blurred[0].T)
+    assert float(blurred[0, 7, 7]) == pytest.approx(0.3991**2, abs=1e-3)  # 7 taps of a normal distribution

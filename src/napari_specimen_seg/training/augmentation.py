@@ -224,12 +224,20 @@ def _turn_colors(picture: Tensor, saturation: float, turn: float) -> Tensor:
 
 
 def _blur(picture: Tensor, sigma: float) -> Tensor:
-    """Blur by a Gaussian of 7 pixels, along rows and columns one after the other."""
+    """Blur by a Gaussian of 7 pixels, along columns and rows one after the other."""
     kernel = torch.exp(-0.5 * (torch.arange(-3.0, 4.0) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).expand(len(picture), 1, 1, 7)
-    padded = functional.pad(picture[None], (3, 3, 3, 3), mode="reflect")
-    rows = functional.conv2d(padded, kernel, groups=len(picture))
-    return functional.conv2d(rows, kernel.transpose(2, 3), groups=len(picture))[0]
+    weights = (kernel / kernel.sum()).tolist()
+    padded = functional.pad(picture[None], (3, 3, 3, 3), mode="reflect")[0]
+    return _weighted(_weighted(padded, weights, 2), weights, 1)
+
+
+def _weighted(picture: Tensor, weights: list[float], axis: int) -> Tensor:
+    """Add up shifted copies along an axis: for so few weights quicker than a convolution."""
+    length = picture.shape[axis] - len(weights) + 1
+    total = picture.narrow(axis, 0, length) * weights[0]
+    for shift, weight in enumerate(weights[1:], start=1):
+        total.add_(picture.narrow(axis, shift, length), alpha=weight)
+    return total
 
 
 @cache
