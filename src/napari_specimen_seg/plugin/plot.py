@@ -125,9 +125,7 @@ class BarPlot(ThemedPlot):
         self.setVisible(bool(len(bars.values)))
         if not len(bars.values):
             return
-        if self.canvas is None:
-            self.make_canvas()
-            assert self.canvas is not None
+        if self.make_canvas():
             self.canvas.scene().sigMouseMoved.connect(self._on_hover)
             self.canvas.scene().sigMouseClicked.connect(self._on_click)
         self.refresh()

@@ -36,10 +36,10 @@ class ThemedPlot(QWidget):
         box.setContentsMargins(0, 0, 0, 0)
         self.setVisible(False)
 
-    def make_canvas(self) -> None:
-        """Make the canvas, if there is none yet."""
+    def make_canvas(self) -> bool:
+        """Make the canvas, if there is none yet; tell whether it is new."""
         if self.canvas is not None:
-            return
+            return False
         import pyqtgraph as pg
 
         self.canvas = pg.PlotWidget()
@@ -50,6 +50,7 @@ class ThemedPlot(QWidget):
         for side in ("left", "bottom"):
             self.canvas.getAxis(side).enableAutoSIPrefix(False)
         self.layout().addWidget(self.canvas)
+        return True
 
     def let_go(self) -> None:
         """Drop the canvas while Qt is still there: what it draws must not outlive the application."""
