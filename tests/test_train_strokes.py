@@ -184,3 +184,9 @@ def test_colours_and_names_of_what_is_drawn_are_all_different():
     assert painted.ids[0] == 0
     assert painted.ids[-1] == BACKGROUND
     assert {item.id for item in grown.foreground} < set(painted.ids)
+
+
+def test_without_a_picture_it_says_what_to_do(panel):
+    panel._dock.viewer.layers.clear()
+    panel.go.click()
+    assert panel._dock.status.text.text() == "no picture is open. Open one that is no stack, then draw on it."

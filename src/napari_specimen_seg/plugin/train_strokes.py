@@ -160,6 +160,8 @@ class StrokesPanel(QWidget):
     def draw(self, class_id: int) -> None:
         """Take up a class for drawing on the chosen picture; its layer of strokes is made if need be."""
         picture = self.picture.layer
+        if picture is None:
+            self._dock.show_error(_no_picture())
         if picture is None or self._class_map is None:
             return
         layer = strokes_layer(self._dock.viewer, picture, self._class_map)
@@ -192,7 +194,10 @@ class StrokesPanel(QWidget):
 
     def learn(self) -> None:
         """Learn from all strokes and show the new answers; without strokes, only show the answer."""
-        if self._dock.job is not None or self._class_map is None or self.picture.layer is None:
+        if self._dock.job is not None or self._class_map is None:
+            return
+        if self.picture.layer is None:
+            self._dock.show_error(_no_picture())
             return
         viewer, class_map = self._dock.viewer, self._class_map
         drawn = [strokes for strokes in strokes_in(viewer) if np.any(labels_array(strokes.layer))]
@@ -314,6 +319,10 @@ class StrokesPanel(QWidget):
         if self._process is not None:
             self._process.close()
             self._process = None
+
+
+def _no_picture() -> SpecimenError:
+    return SpecimenError("no picture is open", advice="Open one that is no stack, then draw on it.")
 
 
 def _may_be_drawn_on(layer: Layer) -> bool:
