@@ -203,7 +203,7 @@ def _timed(
 
 
 def _labels_of(name: str, side: int) -> Path:
-    return drawn.cache() / f"labels-{name.replace(' ', '-')}-{side}.npy"
+    return drawn.cache() / f"labels-{drawn.model().name}-{name.replace(' ', '-')}-{side}.npy"
 
 
 def start(name: str, side: int) -> dict[str, float]:
