@@ -221,6 +221,7 @@ def measure(rounds: int, side: int, names: list[str]) -> Times:
     for _ in range(rounds):
         for name in names:
             times[name].append(start(name, side))
+            print(name, times[name][-1], file=sys.stderr, flush=True)
     return times
 
 
