@@ -46,7 +46,7 @@ KEPT_GRAPHS = 3
 
 _UNBOUNDED = frozenset({"Loop", "TensorIterator", "If"})
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
-"""What is not in 8 bits inside an int8 network is in 16 where the processor computes with them, else in 32."""
+"""What is not in 8 bits inside an int8 network is in 16 where the processor can, else in 32."""
 
 
 class OpenVinoNet:
