@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
+M_MMAP_MAX, M_TRIM_THRESHOLD, M_ARENA_MAX = -4, -1, -8
 """Parameters of glibc's mallopt(3)."""
 
 
@@ -22,5 +22,6 @@ def keep_large_buffers() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(M_ARENA_MAX, 1)  # what one thread gave back another can use: a fifth of the memory
     except (OSError, AttributeError):
         return
