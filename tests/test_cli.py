@@ -479,3 +479,14 @@ def test_a_terminal_that_lacks_letters_shows_their_codes(tmp_path, model):
     out, err = running.communicate(timeout=60)
     assert running.returncode == 0, err
     assert re.search(r"\\xd6hrchen \\xb5\.tif", out)
+
+
+def test_which_engine_computes_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from napari_specimen_seg.cli.console import Console
+    from napari_specimen_seg.core.progress import Progress
+
+    with Console(2, as_json=False) as console:
+        for _ in range(2):
+            console.report(Progress("loading model", 0, 1))
+            console.report(Progress("computing with torch on the processor, fp32", 0, 1))
+    assert capsys.readouterr().err == "computing with torch on the processor, fp32\n"

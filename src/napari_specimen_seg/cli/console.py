@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..batch.results import FileResult
 from ..core.errors import one_line
-from ..core.progress import Progress
+from ..core.progress import COMPUTING, Progress
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -33,6 +33,7 @@ class Console:
         self.as_json = as_json
         self.results: list[FileResult] = []
         self._bar: tqdm[Any] | None = None
+        self._told: set[str] = set()
 
     def __enter__(self) -> Self:
         if self.total and sys.stderr.isatty():
@@ -46,9 +47,12 @@ class Console:
             self._bar.close()
 
     def report(self, progress: Progress) -> None:
-        """Show a step of the file that is being worked on."""
+        """Show a step of the file that is being worked on; which engine computes is said once."""
         from ..batch.workers import STAGE
 
+        if progress.stage.startswith(COMPUTING) and progress.stage not in self._told:
+            self._told.add(progress.stage)
+            self.say(progress.stage)
         if self._bar is not None and progress.stage != STAGE and progress.total > 1:
             self._bar.set_postfix_str(f"{progress.stage} {progress.done} of {progress.total}")
 

@@ -24,6 +24,9 @@ class Progress:
     total: int
 
 
+COMPUTING = "computing with"
+"""How the stage begins that tells which engine was chosen."""
+
 Report: TypeAlias = Callable[[Progress], None]
 """Called between steps. To stop the work it raises `core.errors.CancelledError`, which passes through."""
 

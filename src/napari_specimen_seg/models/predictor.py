@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..core.errors import DeviceError, ImageError, ModelError, SpecimenWarning
 from ..core.image import Array, Prediction, SpecimenImage
 from ..core.preprocessing import Tiles
-from ..core.progress import Progress, Report, silent
+from ..core.progress import COMPUTING, Progress, Report, silent
 from ..core.tiling import Grid, Layout, band_layout, layout
 from .backends import Ask, Backend
 from .blending import blended_grid, blended_parts
@@ -207,7 +207,7 @@ class Predictor:
                 done=done,
                 fallback=lambda: self._on_processor(settings),
             )
-            report(Progress(f"computing with {job.backend.engine}", 0, 1))
+            report(Progress(f"{COMPUTING} {job.backend.engine}", 0, 1))
             try:
                 yield from self._parts(job, settings)
             except (RuntimeError, MemoryError) as error:
