@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_specimen_seg.core.classes import PRESETS
-from napari_specimen_seg.core.errors import WriteError
+from napari_specimen_seg.core.errors import CancelledError, WriteError
 from napari_specimen_seg.core.files import label_store, labels_tiff, read_labels, write_labels
-from napari_specimen_seg.core.files.label_store import StoreShape, TileKey, level_count, open_store
+from napari_specimen_seg.core.files.label_store import StoreShape, level_count, open_store
+from napari_specimen_seg.core.files.tile_notes import TileKey
 from napari_specimen_seg.core.image import SpecimenLabels
 
 WORK = {"model": "nuclei", "picture": "abc"}
@@ -143,6 +144,25 @@ def test_another_work_begins_anew_and_says_why(tmp_path):
         assert store.was_different == "model"
         assert not store.finished()
         assert not np.asarray(store.labels).any()
+
+
+def test_smaller_levels_are_made_again_even_if_that_was_broken_off_once(tmp_path):
+    labels = picture(60, 60)
+    with open_store(tmp_path / "s.zarr", StoreShape((60, 60)), WORK) as store:
+        fill(store, labels)
+        store.levels[1][:] = 0
+        store.flush()
+    (tmp_path / "s.zarr" / "closed").unlink()  # as if the program had been killed
+
+    def stop(progress):
+        raise CancelledError
+
+    store = open_store(tmp_path / "s.zarr", StoreShape((60, 60)), WORK)
+    with pytest.raises(CancelledError), store:
+        store.recover(verify=True, report=stop)
+    with open_store(tmp_path / "s.zarr", StoreShape((60, 60)), WORK) as store:
+        store.recover(verify=True)
+        np.testing.assert_array_equal(store.levels[1][...], labels[::2, ::2])
 
 
 def test_damage_is_noticed(tmp_path):

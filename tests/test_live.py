@@ -12,7 +12,7 @@ from dock_helpers import finish, until
 from napari_specimen_seg.core.files import label_store, labels_tiff, read_labels
 from napari_specimen_seg.core.image import SpecimenImage
 from napari_specimen_seg.models.predictor import Predictor
-from napari_specimen_seg.plugin import live, live_view
+from napari_specimen_seg.plugin import kept_results, live, live_view
 from napari_specimen_seg.plugin.live import first_look
 from napari_specimen_seg.plugin.live_view import view_of
 from napari_specimen_seg.plugin.results import is_edited, origin_of
@@ -77,7 +77,7 @@ def on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_specimen_seg.models.large.STORED_ABOVE", 100)
     monkeypatch.setattr(label_store, "CHUNK", 32)
     monkeypatch.setattr(label_store, "COARSEST", 32)
-    monkeypatch.setattr(live, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(kept_results, "results_folder", lambda: tmp_path / "results")
 
 
 def pixels(height=SIDE, width=SIDE, seed=0):
@@ -318,6 +318,37 @@ def test_two_runs_on_one_large_picture_have_stores_of_their_own(dock, viewer, on
     assert len({one.store.folder for one in found}) == 2
 
 
+def test_two_pictures_of_one_file_never_share_a_store(dock, viewer, network, on_disk, qtbot, tmp_path):
+    path = tmp_path / "scan.tif"
+    path.write_bytes(b"two pictures")
+    first, second = pixels(), pixels(seed=1)
+    source = {"specimen_source": str(path)}
+    viewer.add_image(da.from_array(first, chunks=64), name="one", metadata=source)
+    stop_after(qtbot, dock, network, 4)
+    viewer.layers["one labels"].store.close()
+    viewer.layers.clear()
+    live_view._open.clear()  # as if the program had ended
+    viewer.add_image(da.from_array(second, chunks=64), name="two", metadata=source)
+    dock.go.click()
+    finish(qtbot, dock)
+    again = viewer.layers["two labels"]
+    assert not again.store.continued
+    np.testing.assert_array_equal(np.asarray(again.store.labels), truth(second))
+
+
+def test_a_result_in_use_is_not_forgotten(tmp_path):
+    import os
+
+    with label_store.open_store(tmp_path / "old.zarr", label_store.StoreShape((8, 8)), {}) as store:
+        notes = store.folder / "finished.jsonl"
+        notes.touch()
+        os.utime(notes, times=(0, 0))
+        kept_results.forget_old(tmp_path)
+        assert store.folder.exists()
+    kept_results.forget_old(tmp_path)
+    assert not store.folder.exists()
+
+
 def test_old_results_are_forgotten(tmp_path):
     import os
 
@@ -326,7 +357,7 @@ def test_old_results_are_forgotten(tmp_path):
         notes = tmp_path / name / "finished.jsonl"
         notes.touch()
         os.utime(notes, times=(notes.stat().st_mtime - age * 86400,) * 2)
-    live.forget_old(tmp_path)
+    kept_results.forget_old(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["new.zarr"]
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import ImageError, SpecimenWarning
-from ..core.files.label_store import LabelStore, StoreShape, TileKey, open_store
+from ..core.files.label_store import LabelStore, StoreShape, open_store
+from ..core.files.tile_notes import TileKey
 from ..core.image import Array, Prediction, SpecimenImage
 from ..core.preprocessing import Tiles
 from ..core.progress import Progress, Report, silent

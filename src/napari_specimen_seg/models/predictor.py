@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -159,7 +159,7 @@ class Predictor:
         order: Order | None = None,
         done: Collection[Spot] = frozenset(),
         watch: Watch | None = None,
-    ) -> Iterator[Part]:
+    ) -> Generator[Part, None, None]:
         """Segment a picture part by part; every pixel comes once, in no more memory than a few tiles take.
 
         Parameters

@@ -6,17 +6,12 @@ them, and keeps a list of what is new for the GUI thread.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 import math
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +21,7 @@ from ..core.errors import CancelledError
 from ..core.image import Prediction, SpecimenImage
 from ..core.preprocessing import Tiles
 from ..core.progress import Progress, Report
+from .kept_results import forget_old, sample_of, store_folders
 from .segment_run import Predictors, Request, Result, result_of
 from .view_order import View, ViewOrder
 
@@ -40,9 +36,6 @@ LIVE_TILES = 4
 
 PREVIEW_TILES = 16
 """With more tiles than this in view, a coarse preview of all of them comes first."""
-
-KEPT_DAYS = 14
-"""How long results that were neither finished nor saved are kept on the disk, in days."""
 
 MAX_TEXTURE = 16384
 """No graphics card need show a longer side than this at once."""
@@ -125,6 +118,7 @@ class Unfinished:
     def __init__(self, signature: tuple[Any, ...], labels: Any, confidence: Any) -> None:
         self.signature, self.labels, self.confidence = signature, labels, confidence
         self.full = labels
+        self.picture: Any = None  # held, so that nothing else gets the identity that is in the signature
         self.done: set[Spot] = set()
         self.total = 0
 
@@ -211,17 +205,20 @@ class Live:
     def _into_memory(self, predictor: Predictor, report: Report) -> None:
         state, image = self.state, self.request.picture
         state.total = math.prod(image.planes()) * len(predictor.plan(image, self.request.settings).tiles)
-        parts = predictor.stream(
-            image, self.request.settings, report, order=self.order, done=frozenset(state.done)
-        )
-        for part in parts:
-            with self._lock:
-                if self._closed:
-                    raise CancelledError
-                state.labels[part.place] = part.labels
-                if state.confidence is not None:
-                    state.confidence[part.place] = part.confidence
-                self._note(part)
+        # Closed at once when the run ends: until then no other run can use the predictor.
+        with closing(
+            predictor.stream(
+                image, self.request.settings, report, order=self.order, done=frozenset(state.done)
+            )
+        ) as parts:
+            for part in parts:
+                with self._lock:
+                    if self._closed:
+                        raise CancelledError
+                    state.labels[part.place] = part.labels
+                    if state.confidence is not None:
+                        state.confidence[part.place] = part.confidence
+                    self._note(part)
 
     def _into_store(self, predictor: Predictor, report: Report) -> None:
         from ..models.large import predict_into
@@ -230,8 +227,12 @@ class Live:
         self.state.total = math.prod(image.planes()) * len(predictor.plan(image, settings).tiles)
         if self.store is None:
             store = self._open_store(predictor)
-            if store.continued:
-                store.recover(verify=False, report=report)
+            try:
+                if store.continued:
+                    store.recover(verify=False, report=report)
+            except BaseException:
+                store.close()
+                raise
             self.store = store
         for part in predict_into(self.store, predictor, image, settings, report, order=self.order):
             with self._lock:
@@ -245,13 +246,14 @@ class Live:
         from ..models.large import open_result
 
         assert self.fingerprint is not None
-        folders = store_folders(self.request, self.fingerprint)
+        image, settings = self.request.picture, self.request.settings
+        fingerprint = {**self.fingerprint, "sample": sample_of(image)}
+        folders = store_folders(self.request, fingerprint)
         while True:
             folder = next(folders)
             forget_old(folder.parent)
             with suppress(StoreInUseError):
-                image, settings = self.request.picture, self.request.settings
-                return open_result(folder, predictor, image, settings, self.fingerprint)
+                return open_result(folder, predictor, image, settings, fingerprint)
 
     def _note(self, part: Part) -> None:
         self.state.done.add(part.spot)
@@ -303,42 +305,6 @@ class Live:
             objects, classes = separate(prediction.labels, prediction.class_map)
             prediction = replace(prediction, objects=objects, object_classes=classes)
         return result_of(self.request, prediction, self.seconds)
-
-
-def results_folder() -> Path:
-    """Return where results are kept that are too large for the memory, until they are saved."""
-    from platformdirs import user_cache_path
-
-    return Path(user_cache_path("napari-specimen-seg", appauthor=False)) / "results"
-
-
-def forget_old(folder: Path) -> None:
-    """Remove results that nobody has touched for `KEPT_DAYS`."""
-    for store in folder.glob("*.zarr"):
-        notes = store / "finished.jsonl"
-        touched = (notes if notes.exists() else store).stat().st_mtime
-        if time.time() - touched > KEPT_DAYS * 86400:
-            shutil.rmtree(store, ignore_errors=True)
-
-
-def fingerprint_of(request: Request, path: Path | None) -> dict[str, Any]:
-    """Return what tells a picture from others: its file, or in this session only its layer."""
-    plane = None if request.plane is None else list(request.plane)
-    try:
-        if path is not None:
-            status = path.stat()
-            return {"file": str(path), "bytes": status.st_size, "changed": status.st_mtime_ns, "plane": plane}
-    except OSError:
-        pass
-    return {"layer": str(request.layer.unique_id), "data": id(request.layer.data), "plane": plane}
-
-
-def store_folders(request: Request, fingerprint: dict[str, Any]) -> Iterator[Path]:
-    """Yield where the store of a request may be: the same for the same work, then names beside it."""
-    text = json.dumps([fingerprint, request.sealed, request.settings.model_dump(mode="json")], sort_keys=True)
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    yield results_folder() / f"{name}.zarr"
-    yield from (results_folder() / f"{name}-{number}.zarr" for number in itertools.count(2))
 
 
 def replace_settings(request: Request) -> Any:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import SpecimenWarning
 from ..core.progress import Report
-from .live import Live, Unfinished, fingerprint_of, is_large, signature_of
+from .kept_results import fingerprint_of
+from .live import Live, Unfinished, is_large, signature_of
 from .live_view import LiveView, array_for, view_of
 from .pictures import layer_path
 from .results import find_result, origin_of, put_confidence, put_labels, put_objects
@@ -81,6 +82,7 @@ class LiveRuns:
 
     def _new(self, request: Request, card: ModelCard, large: bool) -> Live:
         state = Unfinished(signature_of(request), None, None)
+        state.picture = request.layer.data
         live = Live(request, self._order(request), state)
         if large:
             live.fingerprint = fingerprint_of(request, layer_path(request.layer))

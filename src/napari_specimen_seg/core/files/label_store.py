@@ -8,26 +8,24 @@ their checksum; so whatever ends the program, the next run knows what it can rel
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
 import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import WriteError
+from ..heap import give_back
 from ..progress import Progress, Report, silent
 from .atomic import write_error
 from .chunks import CACHE_BYTES, ChunkCache, ChunkedArray, create_array
+from .tile_notes import FINISHED, TileKey, crc_of, note_of, noted_tiles
 
 CHUNK = 1024
 """Side of a chunk: what a screen shows is a few of them, and a brush changes one or two."""
@@ -38,7 +36,7 @@ COARSEST = 1024
 FLUSH_EVERY_S = 5.0
 """No more than this is computed again after the program was killed."""
 
-_IDENTITY, _FINISHED, _LOCK = "identity.json", "finished.jsonl", "in-use.lock"
+_IDENTITY, _LOCK = "identity.json", "in-use.lock"
 
 _CLEAN = "closed"
 """A file that is there while the smaller levels agree with the largest, which alone is kept up to date."""
@@ -46,34 +44,6 @@ _CLEAN = "closed"
 
 class StoreInUseError(WriteError):
     """A store that another program, or another part of this one, writes to."""
-
-
-class TileKey(NamedTuple):
-    """The pixels that a tile is for: its plane, and where its rows and columns begin and end."""
-
-    plane: tuple[int, ...]
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @classmethod
-    def of(cls, plane: tuple[int, ...], rows: slice, columns: slice) -> TileKey:
-        """Return the key of a part of a plane."""
-        return cls(
-            tuple(int(n) for n in plane),
-            *(int(n) for n in (rows.start, rows.stop, columns.start, columns.stop)),
-        )
-
-    @property
-    def rows(self) -> slice:
-        """Its rows."""
-        return slice(self.top, self.bottom)
-
-    @property
-    def columns(self) -> slice:
-        """Its columns."""
-        return slice(self.left, self.right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +93,8 @@ class LabelStore:
         }
         self.levels = tuple(arrays[name] for name in names)
         self.confidence = arrays.get("confidence")
-        self._noted = dict(_notes(folder))
-        self._is_clean = (folder / _CLEAN).exists()
+        self._noted = dict(noted_tiles(folder))
+        self._is_clean = not self.continued or (folder / _CLEAN).exists()
         (folder / _CLEAN).unlink(missing_ok=True)
         self._to_note: list[tuple[TileKey, int]] = []
         self._flushed = time.monotonic()
@@ -162,6 +132,7 @@ class LabelStore:
             for number, (key, crc) in enumerate(list(self._noted.items())):
                 report(Progress("checking what is done", number, len(self._noted)))
                 self._recover(key, crc if verify else None)
+        self._is_clean = True
         return self.finished()
 
     def _recover(self, key: TileKey, crc: int | None) -> None:
@@ -174,9 +145,9 @@ class LabelStore:
 
     def _checksum(self, key: TileKey) -> int:
         try:
-            crc = _crc(self.labels.read(key.plane, key.rows, key.columns))
+            crc = crc_of(self.labels.read(key.plane, key.rows, key.columns))
             if self.confidence is not None:
-                crc = _crc(self.confidence.read(key.plane, key.rows, key.columns), crc)
+                crc = crc_of(self.confidence.read(key.plane, key.rows, key.columns), crc)
         except Exception:  # whatever a damaged chunk makes its decoder say
             return -1
         return crc
@@ -205,12 +176,12 @@ class LabelStore:
             If the disk is full or gone.
         """
         labels = np.ascontiguousarray(labels, self.labels.dtype)
-        crc = _crc(labels)
+        crc = crc_of(labels)
         self.put(key.plane, key.rows, key.columns, labels)
         if self.confidence is not None and confidence is not None:
             sure = np.ascontiguousarray(confidence, np.float32)
             self.confidence.write(key.plane, key.rows, key.columns, sure)
-            crc = _crc(sure, crc)
+            crc = crc_of(sure, crc)
         with self.cache.lock:
             self._to_note.append((key, crc))
         is_full = self.cache.waiting > CACHE_BYTES
@@ -265,15 +236,15 @@ class LabelStore:
         try:
             self.cache.flush(None if all_levels else (self.labels.name, "confidence"))
             if notes:
-                with (self.folder / _FINISHED).open("a", encoding="ascii") as file:
-                    file.write("".join(_line(key, crc) for key, crc in notes))
+                with (self.folder / FINISHED).open("a", encoding="ascii") as file:
+                    file.write("".join(note_of(key, crc) for key, crc in notes))
         except OSError as error:
             with self.cache.lock:
                 self._to_note = notes + self._to_note
             raise write_error(error, self.folder) from error
         self._noted.update(notes)
         self._flushed = time.monotonic()
-        _give_back()
+        give_back()
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -281,7 +252,8 @@ class LabelStore:
         """Flush, and let others use the folder."""
         try:
             self.flush()
-            (self.folder / _CLEAN).touch()
+            if self._is_clean:  # not if bringing it in order was broken off
+                (self.folder / _CLEAN).touch()
         finally:
             self._lock.release()
 
@@ -353,6 +325,17 @@ def _refuse_foreign(folder: Path) -> None:
         raise WriteError("something else is there", path=folder, advice="Move it away.")
 
 
+def remove_unused(folder: Path) -> bool:
+    """Remove a store unless somebody works on it; tell whether it is gone."""
+    try:
+        lock = _locked(folder)
+    except (OSError, StoreInUseError):
+        return False
+    lock.release()
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
 def _locked(folder: Path) -> Any:
     from filelock import FileLock, Timeout
 
@@ -414,44 +397,3 @@ def level_count(height: int, width: int) -> int:
     while max(height, width) > COARSEST << (count - 1):
         count += 1
     return count
-
-
-def _notes(folder: Path) -> Iterator[tuple[TileKey, int]]:
-    """Yield the tiles that are noted as finished; a line that was cut off counts for nothing."""
-    with suppress(FileNotFoundError):
-        text = (folder / _FINISHED).read_text(encoding="ascii", errors="replace")
-        if text and not text.endswith("\n"):
-            with (folder / _FINISHED).open("a", encoding="ascii") as file:
-                file.write("\n")
-        for line in text.splitlines():
-            with suppress(ValueError, TypeError):
-                plane, top, bottom, left, right, crc = json.loads(line)
-                yield TileKey(tuple(plane), top, bottom, left, right), crc
-
-
-@cache
-def _trim() -> Callable[[int], int] | None:
-    try:
-        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError, TypeError):  # only glibc has it
-        return None
-    return found
-
-
-def _give_back() -> None:
-    """Return memory that is free to the system.
-
-    glibc keeps what threads have freed, for each thread apart; over a long run of many threads that grows
-    to several times what is in use.
-    """
-    trim = _trim()
-    if trim is not None:
-        trim(0)
-
-
-def _line(key: TileKey, crc: int) -> str:
-    return json.dumps([list(key.plane), *key[1:], crc], separators=(",", ":")) + "\n"
-
-
-def _crc(values: NDArray[Any], start: int = 0) -> int:
-    return zlib.crc32(values.data if values.size else b"", start)
