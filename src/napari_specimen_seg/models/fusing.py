@@ -85,7 +85,9 @@ def _pairs(network: nn.Module, noise: torch.Tensor) -> list[tuple[str, str]]:
     finally:
         for hook in hooks:
             hook.remove()
-    return [pair for pair in pairs if [one for one, _ in pairs].count(pair[0]) == 1]
+    # What is used in two places cannot be drawn together for one of them.
+    firsts, seconds = ([pair[side] for pair in pairs] for side in (0, 1))
+    return [pair for pair in pairs if firsts.count(pair[0]) == seconds.count(pair[1]) == 1]
 
 
 def _fuse(network: nn.Module, convolution: str, norm: str) -> None:
