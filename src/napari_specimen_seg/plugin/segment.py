@@ -14,17 +14,16 @@ from ..models.settings import PredictSettings
 from .dock import Dock, button, heading, open_dock, primary, row
 from .empty import EmptyState
 from .legend import Legend
-from .live import is_live
 from .memory import recall, remember
 from .model_picker import ModelPicker
 from .options import ModelOptions
 from .picture_choice import PictureChoice
 from .pictures import layer_path, picture_of
 from .reproduce import Recipe, Reproduce
-from .results import find_result, planes_of, put_confidence, put_labels, put_objects
+from .results import find_result, planes_of
 from .segment_live import LiveRuns
 from .segment_recipe import segment_recipe
-from .segment_run import Predictors, Request, Result, ask_to_replace, done_text, edit_check, segment_work
+from .segment_run import Request, Result, ask_to_replace, done_text, edit_check
 from .status import duration
 
 if TYPE_CHECKING:
@@ -48,8 +47,7 @@ class SegmentDock(Dock):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, HINT)
-        self._predictors = Predictors()
-        self._live = LiveRuns(napari_viewer, self._predictors)
+        self._live = LiveRuns(napari_viewer)
         self._pace: dict[Path, float] = {}  # seconds per pixel by model
         self._folder: Path | None = None
         self._has_recalled = False
@@ -271,15 +269,9 @@ class SegmentDock(Dock):
             request.onto.events.data.connect(request.note_touch)
         began = time.monotonic()
         self._request = request
-        card = self.models.card
-        work = (
-            self._live.begin(request, card)
-            if card is not None and is_live(card, request)
-            else segment_work(request, self._predictors)
-        )
         self.run(
             f"Segment {request.layer.name}",
-            work,
+            self._live.work(request, self.models.card),
             lambda result, warned: self._show(request, result, warned, time.monotonic() - began),
         )
 
@@ -293,19 +285,11 @@ class SegmentDock(Dock):
         if request.onto is not None and request.touched and not self._may_replace(request):
             self.on_cancelled()
             return
-        labels = (self._live.finish if self._live.is_running else self._put)(request, result)
+        labels = self._live.show(request, result)
         self.viewer.layers.selection.active = labels
         self._pace[request.model] = result.seconds / max(1, request.pixels)
         self.status.show_warnings(done_text(result, seconds), warned)
         self._find_result()
-
-    def _put(self, request: Request, result: Result) -> Labels:
-        put_confidence(self.viewer, request.layer, result.prediction, request.plane)
-        labels = put_labels(
-            self.viewer, request.layer, result.prediction, result.sums, plane=request.plane, onto=request.onto
-        )
-        put_objects(self.viewer, request.layer, result.prediction, request.plane)
-        return labels
 
     def on_cancelled(self) -> None:
         """Keep what is done of a run that was shown while it was made."""

@@ -1,4 +1,4 @@
-"""The Segment dock's runs that are shown while they are made, broken off and gone on with."""
+"""The Segment dock's runs: shown while they are made, broken off and gone on with, or shown at their end."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import SpecimenWarning
 from ..core.progress import Report
 from .kept_results import fingerprint_of
-from .live import Live, Unfinished, is_large, signature_of
+from .live import Live, Unfinished, is_large, is_live, signature_of
 from .live_view import LiveView, array_for, view_of
 from .pictures import layer_path
 from .results import find_result, origin_of, put_confidence, put_labels, put_objects
-from .segment_run import Predictors, Request, Result
+from .segment_run import Predictors, Request, Result, segment_work
 from .view_order import ViewOrder
 from .workers import behind_the_window
 
@@ -30,11 +30,10 @@ class LiveRuns:
     Parameters
     ----------
     viewer : napari.Viewer
-    predictors : Predictors
     """
 
-    def __init__(self, viewer: Viewer, predictors: Predictors) -> None:
-        self.viewer, self.predictors = viewer, predictors
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer, self.predictors = viewer, Predictors()
         self._view: LiveView | None = None
 
     def unfinished(self, request: Request, card: ModelCard | None) -> Labels | None:
@@ -48,6 +47,12 @@ class LiveRuns:
         """Tell whether a result may get other content: not if it is unfinished, or larger than the memory."""
         origin = None if layer is None else origin_of(layer)
         return origin is not None and origin.unfinished is None and not hasattr(layer, "store")
+
+    def work(self, request: Request, card: ModelCard | None) -> Callable[[Report], Result]:
+        """Return the work of a run, for another thread; what takes long is shown while it is made."""
+        if card is not None and is_live(card, request):
+            return self.begin(request, card)
+        return segment_work(request, self.predictors)
 
     def begin(self, request: Request, card: ModelCard) -> Callable[[Report], Result]:
         """Prepare a run and begin to show it.
@@ -104,6 +109,10 @@ class LiveRuns:
         """Whether tiles are being shown."""
         return self._view is not None
 
+    def show(self, request: Request, result: Result) -> Labels:
+        """Put the result of a run into the viewer; return its layer."""
+        return self.finish(request, result) if self.is_running else self._put(request, result)
+
     def finish(self, request: Request, result: Result) -> Labels:
         """Show a finished run as what it is; return its layer."""
         assert self._view is not None
@@ -124,6 +133,14 @@ class LiveRuns:
             origin.unfinished = None
         put_objects(self.viewer, request.layer, result.prediction, request.plane)
         labels.refresh()  # the thumbnail; tiles were drawn one by one
+        return labels
+
+    def _put(self, request: Request, result: Result) -> Labels:
+        put_confidence(self.viewer, request.layer, result.prediction, request.plane)
+        labels = put_labels(
+            self.viewer, request.layer, result.prediction, result.sums, plane=request.plane, onto=request.onto
+        )
+        put_objects(self.viewer, request.layer, result.prediction, request.plane)
         return labels
 
     def stop(self) -> str:
