@@ -18,11 +18,13 @@ from train_dock_helpers import looked, small, write_pictures
 pytest.importorskip("pytestqt")
 
 from napari_specimen_seg.core.classes import PRESETS
+from napari_specimen_seg.core.errors import SpecimenError
 from napari_specimen_seg.plugin import train_rate, train_watch
 from napari_specimen_seg.plugin.train import TrainDock
 from napari_specimen_seg.plugin.train_curves import CLASSES, RATE, spread, upper
 from napari_specimen_seg.plugin.train_left import left_runs, note_run
 from napari_specimen_seg.plugin.train_rate import Found
+from napari_specimen_seg.training.config import TrainConfig
 from napari_specimen_seg.training.live import LiveRun
 
 
@@ -175,6 +177,18 @@ def test_a_run_can_be_thrown_away_on_leaving(dock, sleeper):
     assert sleeper[0].poll() is not None
     assert not sleeper[1].exists()
     assert left_runs() == []
+
+
+def test_a_folder_that_holds_something_is_never_begun_in_nor_thrown_away(dock, tmp_path):
+    folder = tmp_path / "models" / "finished"
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text("{}")
+    with pytest.raises(SpecimenError, match="not empty"):
+        dock.watcher.start(TrainConfig(), folder, resume=False)
+    assert not dock.watcher.is_running
+    assert [path.name for path in folder.parent.iterdir()] == ["finished"]
+    dock.watcher.discard()
+    assert (folder / "card.json").is_file()
 
 
 def test_nothing_is_asked_where_nothing_runs(dock):

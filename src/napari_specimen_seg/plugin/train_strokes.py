@@ -232,15 +232,20 @@ class StrokesPanel(QWidget):
 
         return ask
 
+    @property
+    def _at_rest(self) -> tuple[QWidget, ...]:
+        """What can be used only while nothing is learned: another model would end the process."""
+        return self.go, self.undo, self.save, self.start_from
+
     def _run(
         self, title: str, work: Callable[[Report], Any], then: Callable[[Any, tuple[str, ...]], None]
     ) -> None:
-        for part in (self.go, self.undo, self.save):
+        for part in self._at_rest:
             part.setEnabled(False)
         self._dock.run(title, work, then).finished.connect(self._on_end)
 
     def _on_end(self) -> None:
-        for part in (self.go, self.undo, self.save):
+        for part in self._at_rest:
             part.setEnabled(True)
         if self._again and self.by_itself.isChecked():
             self._again = False
@@ -290,8 +295,13 @@ class StrokesPanel(QWidget):
                 SpecimenError("nothing was learned yet", advice="Draw strokes, press Learn.")
             )
             return
-        name = self.out.text().strip()
-        folder = default_out(None).with_name(name) if name else default_out(None)
+        try:
+            folder = default_out(None).with_name(self.out.text().strip() or default_out(None).name)
+        except ValueError:  # slashes and the like
+            self._dock.show_error(
+                SpecimenError(f"{self.out.text()!r} is no name of a folder", advice="Use letters and digits.")
+            )
+            return
         replace = is_bundle(folder)
         if replace and not self._may_replace(folder):
             return

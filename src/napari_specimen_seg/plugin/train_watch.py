@@ -74,8 +74,10 @@ class Watcher(QObject):
         Raises
         ------
         SpecimenError
-            If the folder is in use or the process cannot be started.
+            If the folder is in use or holds something else, or the process cannot be started.
         """
+        from ..training.checkpoints import is_free
+
         run = LiveRun(out)
         if run.pid() is not None:
             raise SpecimenError("another run works in this folder", path=out, advice="Watch it instead.")
@@ -83,6 +85,9 @@ class Watcher(QObject):
         command = [sys.executable, "-m", "napari_specimen_seg", "train", "--config", str(settings)]
         command += ["-o", str(out), "--progress", "json"] + (["--resume"] if resume else [])
         try:
+            # The run would find this out too, but seconds later: until then Discard would remove the folder.
+            if not is_free(out, resume=resume):
+                raise SpecimenError("the folder is not empty", path=out, advice="Choose another.")
             out.parent.mkdir(parents=True, exist_ok=True)
             settings.write_text(config.to_toml(), encoding="utf-8")
             position = run.read(0)[1]

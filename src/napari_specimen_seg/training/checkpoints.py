@@ -39,6 +39,12 @@ BEST = "best.safetensors"
 SAMPLES, ANSWERS = "samples.png", "validation.png"
 
 
+def is_free(folder: Path, *, resume: bool) -> bool:
+    """Tell whether a run may write to a folder: nothing is in it, or an unfinished run to go on with."""
+    unfinished = resume and (folder / SETTINGS).is_file()
+    return unfinished or not folder.exists() or not any(folder.iterdir())
+
+
 @dataclass
 class Keeper:
     """The folder of a run.
@@ -72,8 +78,7 @@ class Keeper:
     def __post_init__(self) -> None:
         if not self.leads:
             return
-        unfinished = (self.folder / SETTINGS).is_file()
-        if self.folder.exists() and any(self.folder.iterdir()) and not (self.resume and unfinished):
+        if not is_free(self.folder, resume=self.resume):
             raise WriteError(
                 "the folder is not empty",
                 path=self.folder,
