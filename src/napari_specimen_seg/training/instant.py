@@ -149,11 +149,12 @@ class InstantSession:
                 views = self._views(lessons, pool, report)
                 left = max(seconds / 2, seconds - (time.monotonic() - begin))
                 self._improve(views, pool, left, steps, report)
+            answers = [self.predict(lesson.image, report) for lesson in lessons]
         except BaseException:
             self.undo()
             raise
         self.pictures.update(lesson.image.name for lesson in lessons if lesson.known.any())
-        return [self.predict(lesson.image, report) for lesson in lessons]
+        return answers
 
     def undo(self) -> bool:
         """Forget the last round; tells whether there was one."""
