@@ -7,7 +7,10 @@ from train_dock_helpers import looked, small, write_pictures
 
 pytest.importorskip("pytestqt")
 
+from napari_specimen_seg.core.errors import WriteError
+from napari_specimen_seg.core.image import SpecimenImage
 from napari_specimen_seg.plugin.train import TrainDock
+from napari_specimen_seg.plugin.train_layers import Snapshot, write_snapshots
 from napari_specimen_seg.training.events import EpochEnded, Noted, Stepped
 from napari_specimen_seg.training.live import LiveRun
 
@@ -63,6 +66,20 @@ def test_open_layers_become_training_data(dock, qtbot):
     assert sorted(p.name for p in config.data.images.iterdir()) == sorted(
         p.name for p in config.data.labels.iterdir()
     )
+
+
+def test_open_layers_replace_what_was_written_of_them_and_nothing_else(tmp_path):
+    image = SpecimenImage(np.full((4, 5), 7, np.uint8), "scan", "YX")
+    one, two = (Snapshot(name, image, np.eye(4, 5, dtype=np.uint8), None) for name in ("one", "two"))
+    images, labels = write_snapshots([one, two], tmp_path / "ours")
+    write_snapshots([two], tmp_path / "ours")
+    assert [p.name for p in (*images.iterdir(), *labels.iterdir())] == ["two.tif", "two.tif"]
+    theirs = tmp_path / "theirs" / "images"
+    theirs.mkdir(parents=True)
+    (theirs / "scan.tif").write_bytes(b"a photograph")
+    with pytest.raises(WriteError, match="not written here"):
+        write_snapshots([one], tmp_path / "theirs")
+    assert [p.read_bytes() for p in theirs.iterdir()] == [b"a photograph"]
 
 
 def test_nothing_chosen_is_one_line(dock, qtbot):

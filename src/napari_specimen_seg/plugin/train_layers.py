@@ -23,6 +23,10 @@ HELPER = "specimen_seg_helper"
 """In the metadata of layers that a dock made for looking at: they are nobody's labels."""
 
 
+_MARK = ".open-layers"
+"""A file that is there where `write_snapshots` wrote."""
+
+
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """A plane that is open with its labels.
@@ -142,7 +146,7 @@ def write_snapshots(taken: list[Snapshot], folder: Path) -> tuple[Path, Path]:
     ----------
     taken : list of Snapshot
     folder : Path
-        Made; what an earlier call left there is replaced.
+        Made; what an earlier call left there is replaced, and nothing else.
 
     Returns
     -------
@@ -152,13 +156,13 @@ def write_snapshots(taken: list[Snapshot], folder: Path) -> tuple[Path, Path]:
     Raises
     ------
     WriteError
-        If the disk is full or may not be written to.
+        If the disk is full or may not be written to, or the folder holds pictures of somebody else.
     """
     from ..core.files import write_labels
     from ..core.files.atomic import atomic
 
     images, masks = folders_in(folder)
-    _clear(images, masks)
+    _take(folder)
     for item in taken:
         data = np.asarray(item.image.data)
         color = data.ndim == 3 and data.shape[-1] in (3, 4)
@@ -167,6 +171,7 @@ def write_snapshots(taken: list[Snapshot], folder: Path) -> tuple[Path, Path]:
 
             tifffile.imwrite(path, data, photometric="rgb" if color else "minisblack")
         write_labels(masks / f"{item.stem}.tif", item.labels, item.class_map, overwrite=True)
+    _forget_others(folder, {f"{item.stem}.tif" for item in taken})
     return images, masks
 
 
@@ -175,14 +180,36 @@ def folders_in(folder: Path) -> tuple[Path, Path]:
     return folder / "images", folder / "labels"
 
 
-def _clear(*folders: Path) -> None:
-    """Make folders, and remove the pictures of an earlier time: they would be learned from too."""
+def _take(folder: Path) -> None:
+    """Make the folders, unless somebody else keeps pictures where they would be."""
     from ..core.errors import WriteError
 
-    for folder in folders:
+    mark, places = folder / _MARK, folders_in(folder)
+    try:
+        if not mark.exists() and any(place.exists() and any(place.iterdir()) for place in places):
+            raise WriteError(
+                "it holds pictures that were not written here",
+                path=folder,
+                advice="Choose another name for the model.",
+            )
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError as error:
+        raise WriteError(f"cannot be written ({error.strerror})", path=folder) from error
+
+
+def _forget_others(folder: Path, names: set[str]) -> None:
+    """Remove the pictures of an earlier time: they would be learned from too.
+
+    At the end, because layers that are written may be read from them.
+    """
+    from ..core.errors import WriteError
+
+    for place in folders_in(folder):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for old in folder.glob("*.tif"):
-                old.unlink()
+            for old in place.glob("*.tif"):
+                if old.name not in names:
+                    old.unlink()
         except OSError as error:
-            raise WriteError(f"cannot be written ({error.strerror})", path=folder) from error
+            raise WriteError(f"cannot be written ({error.strerror})", path=place) from error
