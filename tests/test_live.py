@@ -318,6 +318,26 @@ def test_two_runs_on_one_large_picture_have_stores_of_their_own(dock, viewer, on
     assert len({one.store.folder for one in found}) == 2
 
 
+def test_the_next_program_knows_that_somebody_painted(dock, viewer, on_disk, qtbot):
+    viewer.add_image(da.from_array(pixels(), chunks=64), name="scan")
+    dock.go.click()
+    finish(qtbot, dock)
+    layer = viewer.layers["scan labels"]
+    assert not is_edited(layer, [()])
+    layer.selected_label, layer.brush_size = 5, 9
+    layer.paint((100, 100), 5)
+    assert is_edited(layer, [()])
+    layer.store.close()
+    viewer.layers.remove(layer)
+    live_view._open.clear()  # as if the program had ended
+    dock.go.click()
+    finish(qtbot, dock)
+    again = viewer.layers["scan labels"]
+    assert again.store.continued
+    assert again.store.labels[100, 100] == 5
+    assert is_edited(again, [()])
+
+
 def test_two_pictures_of_one_file_never_share_a_store(dock, viewer, network, on_disk, qtbot, tmp_path):
     path = tmp_path / "scan.tif"
     path.write_bytes(b"two pictures")

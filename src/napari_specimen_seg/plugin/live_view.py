@@ -32,6 +32,9 @@ EVERY_MS = 100
 FLUSH_AFTER_MS = 1500
 """How long after a stroke what was painted goes to the disk."""
 
+_EDITED_MARK = "edited"
+"""A file in a store that somebody painted on."""
+
 
 class LiveView(QObject):
     """Shows the tiles of a run as they come, and tells it where one looks.
@@ -323,9 +326,17 @@ def _keep(layer: Labels, store: LabelStore) -> None:
     timer.setInterval(FLUSH_AFTER_MS)
     timer.timeout.connect(lambda: threading.Thread(target=_flush, args=(store,), daemon=True).start())
 
+    # In the folder too, for whoever goes on with it: the labels are not only the model's any more.
+    mark = store.folder / _EDITED_MARK
+    if mark.exists():
+        layer.metadata[EDITED] = True
+
     def painted(event: Any = None) -> None:
         del event
-        layer.metadata[EDITED] = True
+        if not layer.metadata.get(EDITED):
+            layer.metadata[EDITED] = True
+            with suppress(OSError):
+                mark.touch()
         timer.start()
 
     layer.events.paint.connect(painted)
