@@ -3,10 +3,10 @@
 Run it on a screen of 1366 x 768 pixels, real or virtual, with labelled pictures of beetles (those in the
 documentation are from BeetleFlow, CC BY 4.0), a smaller copy of the model, and Chromium for the report::
 
-    specimen-seg export beetle-parts -o /tmp/beetle-parts-int8 --format openvino --precision int8 \
+    specimen-seg export beetle-parts -o beetle-parts-int8 --format openvino --precision int8 \
         --calibrate beetles/train/images
     xvfb-run -s "-screen 0 1366x768x24" python docs/make_evaluate_pictures.py \
-        --data beetles/val --small /tmp/beetle-parts-int8
+        --data beetles/val --small beetle-parts-int8
 """
 
 from __future__ import annotations
