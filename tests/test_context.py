@@ -54,6 +54,15 @@ def test_a_network_that_looks_at_everything_is_noticed():
     assert not measure_context(mean_of(20), card()).whole
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(lambda batch: batch[..., ::2, ::2], "not as large"), (lambda batch: batch * np.nan, "not finite")],
+)
+def test_an_answer_that_tells_nothing_is_not_measured(answer, words):
+    with pytest.raises(RuntimeError, match=words):
+        measure_context(answer, card())
+
+
 def test_tiles_grow_where_it_is_known_how_far_the_network_looks():
     tiles = Tiles(size=512, halo=64)
     base = card(preprocessing=card().preprocessing.model_copy(update={"geometry": tiles}))

@@ -171,10 +171,11 @@ def test_napari_keeps_its_own_reader(tmp_path):
 
 def test_every_pattern_of_the_manifest_is_read():
     from napari_specimen_seg.core.files.formats import PICTURE_SUFFIXES
+    from napari_specimen_seg.plugin.model_reader import SUFFIXES
 
     manifest = PluginManager.instance().get_manifest(PLUGIN)
     patterns = {pattern for reader in manifest.contributions.readers for pattern in reader.filename_patterns}
-    assert patterns == {f"*{suffix}" for suffix in PICTURE_SUFFIXES}
+    assert patterns == {f"*{suffix}" for suffix in (*PICTURE_SUFFIXES, *SUFFIXES)}
 
 
 SAMPLES = [("sheet", "specimen-sheet", (640, 1000)), ("tissue", "tissue", (512, 512))]

@@ -145,6 +145,11 @@ def difference(forward: Forward, card: ModelCard, seed: int) -> NDArray[np.float
     -------
     array
         (REACH,) root mean square of the difference, relative to the standard deviation of the scores.
+
+    Raises
+    ------
+    RuntimeError
+        If the answer is not as large as the picture, or not finite: then it tells nothing.
     """
     stride = stride_of_card(card)
     margin = -(-REACH // stride) * stride
@@ -154,7 +159,11 @@ def difference(forward: Forward, card: ModelCard, seed: int) -> NDArray[np.float
     inside = slice(margin, 3 * margin)
     whole = forward(np.ascontiguousarray(picture[None]))[0, :, inside, inside]
     cut = forward(np.ascontiguousarray(picture[None, :, inside, inside]))[0]
+    if not whole.shape[1:] == cut.shape[1:] == (2 * margin, 2 * margin):
+        raise RuntimeError("the answer is not as large as the picture")
     square = ((whole - cut) ** 2).mean(axis=0, dtype=np.float64)
+    if not np.isfinite(square).all():
+        raise RuntimeError("the answer is not finite")
     edge = np.minimum(np.arange(2 * margin), np.arange(2 * margin)[::-1])
     distance = np.minimum(edge[:, None], edge)
     sums = np.bincount(distance.ravel(), square.ravel(), margin)
