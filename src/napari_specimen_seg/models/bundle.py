@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ..core.errors import ModelError, WriteError, one_line, validation_line
-from ..core.files.atomic import atomic
+from ..core.files.atomic import atomic, move
 from .card import ModelCard, checksum
 from .plain_files import read_plain
 
@@ -239,9 +239,7 @@ def write_bundle(
         for name, text in {README: readme(card), **(beside or {})}.items():
             (draft / name).write_text(text, encoding="utf-8")
         draft.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        draft.rename(folder)
+        move(draft, folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise WriteError(f"cannot be written ({error.strerror})", path=folder) from error

@@ -361,7 +361,7 @@ class TrainDock(Dock):
             plot.let_go()  # drawn anew if the window stays after all
         if not self.is_open or not self.watcher.is_running:
             return True
-        fate = ask_fate(self)
+        fate = ask_fate(self, None if self.watcher.run is None else self.watcher.run.folder)
         if fate == "stop":
             self.watcher.stop_and_keep()
         elif fate == "discard" and self.watcher.run is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 from qtpy.QtCore import QEvent, QObject
@@ -11,13 +12,15 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 Fate = Literal["keep", "stop", "discard", "stay"]
 
 
-def ask_fate(parent: QWidget) -> Fate:
+def ask_fate(parent: QWidget, folder: Path | None = None) -> Fate:
     """Ask what is to become of a training whose window closes.
 
     Parameters
     ----------
     parent : QWidget
         Over which the question is shown.
+    folder : Path, optional
+        Of the run: to discard it removes all that is in there, earlier epochs too.
 
     Returns
     -------
@@ -28,7 +31,10 @@ def ask_fate(parent: QWidget) -> Fate:
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle("A training goes on")
     box.setText("What is to become of the training?")
-    box.setInformativeText("If it goes on, the Train dock offers to watch it when you open it again.")
+    told = "If it goes on, the Train dock offers to watch it when you open it again."
+    if folder is not None:
+        told += f" Discard removes the folder {folder} with all that the run has learned so far."
+    box.setInformativeText(told)
     keep = box.addButton("Keep training", QMessageBox.ButtonRole.AcceptRole)
     stop = box.addButton("Stop and keep the best model", QMessageBox.ButtonRole.AcceptRole)
     discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)

@@ -64,7 +64,7 @@ def atomic(path: str | PathLike[str], overwrite: bool = False) -> Iterator[Path]
             yield temporary
             _to_disk(temporary)
             _refuse_existing(target, overwrite)
-            _move(temporary, target)
+            move(temporary, target)
         finally:
             _remove(temporary)
             _unfinished.discard(temporary)
@@ -111,7 +111,20 @@ def _to_disk(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _move(temporary: Path, target: Path) -> None:
+def move(temporary: Path, target: Path) -> None:
+    """Put what is complete in the place of what was there, which is lost only when the new is in its place.
+
+    Parameters
+    ----------
+    temporary, target : Path
+        In one folder. A folder takes the place of a folder.
+
+    Raises
+    ------
+    WriteError
+        If a file would take the place of a folder.
+    OSError
+    """
     if not target.is_dir() or target.is_symlink():
         temporary.replace(target)
         return
