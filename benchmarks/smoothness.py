@@ -122,7 +122,7 @@ def _warm(dock: Any, watch: Watch) -> None:
     from napari_specimen_seg.plugin.workers import behind_the_window
 
     before_torch()
-    predictor = dock._predictors.get(dock.models.path, dock.models.card.card_sha256)
+    predictor = dock._live.predictors.get(dock.models.path, dock.models.card.card_sha256)
     small = np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8)
     behind_the_window(lambda _: predictor.predict(small))(silent)  # whose threads keep its priority
     watch.run_until(lambda: False, 1)
@@ -134,7 +134,7 @@ def first_result(side: int) -> dict[str, float]:
 
     viewer, dock, watch = window(side)
     _warm(dock, watch)
-    predictor = dock._predictors.get(dock.models.path, dock.models.card.card_sha256)
+    predictor = dock._live.predictors.get(dock.models.path, dock.models.card.card_sha256)
     plan = predictor.plan(np.zeros((side, side, 3), np.uint8))
     tile = np.random.default_rng(0).integers(0, 255, (plan.height, plan.width, 3), dtype=np.uint8)
     begin = time.perf_counter()
