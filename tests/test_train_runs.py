@@ -1,5 +1,6 @@
 """Runs of the Train dock from their beginning to whatever end: kept, left behind, found again, failed."""
 
+import gc
 import os
 import shlex
 import signal
@@ -131,8 +132,11 @@ def evaluate_what_was_held_out(dock, qtbot):
     (segment,) = dock.viewer.window._qt_window.findChildren(SegmentDock)
     assert segment.models.name == "toy"
     assert "toy" in dock.setup.start_from.models
+    place = other.data.labels.path.parent
     for made in (other, segment):
         made.shut_down()
+    gc.collect()
+    assert not place.exists()  # nobody needs it any more
 
 
 # -- closing -------------------------------------------------------------------------------------------

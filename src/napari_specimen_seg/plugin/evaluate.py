@@ -44,6 +44,7 @@ class EvaluateDock(Dock):
         super().__init__(napari_viewer, HINT)
         self.showcase = Showcase(napari_viewer)
         self._report: Path | None = None
+        self._kept: list[object] = []
         self._make_controls()
         self._arrange()
         self._connect()
@@ -110,6 +111,15 @@ class EvaluateDock(Dock):
         return len(chosen) == 1 and bool(chosen[0].model)
 
     # -- what is chosen ----------------------------------------------------------------------------
+
+    def keep(self, owner: object) -> None:
+        """Hold what owns folders that are evaluated here, until the dock is closed."""
+        self._kept.append(owner)
+
+    def shut_down(self) -> None:
+        """Let go of what was kept."""
+        super().shut_down()
+        self._kept.clear()
 
     def request(self) -> EvaluateRequest:
         """Return what is to be done as it stands.

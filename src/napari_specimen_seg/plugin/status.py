@@ -18,7 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..core.errors import SpecimenError, one_line
+from ..core.errors import SpecimenError
+from ..core.log import as_specimen_error
 from ..core.progress import Progress
 
 _log = logging.getLogger(__name__)
@@ -187,26 +188,23 @@ class StatusLine(QWidget):
         self.cancel.setEnabled(False)
 
     def show_error(self, error: BaseException) -> str:
-        """Show one line about an error, with its log under Details.
+        """Show one line about an error, with what else there is to say under Details.
 
         Parameters
         ----------
         error : BaseException
-            A `SpecimenError` is meant for people and shown as it is. Anything else is a fault of the
-            program: its name is shown, and its traceback is logged.
+            A `SpecimenError` is meant for people and shown as it is, its notes under Details. Anything else
+            is as `core.log.as_specimen_error` tells it; what nobody foresaw is logged with its traceback,
+            which is under Details too.
 
         Returns
         -------
         str
             The line.
         """
-        log = "".join(traceback.format_exception(error))
-        line = error_line(error)
-        if isinstance(error, SpecimenError):
-            _log.info("%s", line)
-        else:
-            _log.error("%s\n%s", line, log)
-        self.show_text(line, icon="error", log=log)
+        line, details = error_line(error), _details(error)
+        _log.info("%s", line)
+        self.show_text(line, icon="error", log=details)
         return line
 
     def show_text(self, text: str, *, icon: str = "", log: str = "") -> None:
@@ -255,8 +253,13 @@ def error_line(error: BaseException) -> str:
     -------
     str
     """
-    if isinstance(error, SpecimenError):
-        return str(error)
     if isinstance(error, MemoryError):
         return "This computer ran out of memory. Close other programs, or take a smaller picture or tile."
-    return one_line(f"An unexpected error: {type(error).__name__}: {error}. The log is under Details.")
+    return str(as_specimen_error(error))
+
+
+def _details(error: BaseException) -> str:
+    """Return what Details shows: nothing beside a line that says what to do, else where it happened."""
+    if isinstance(error, SpecimenError):
+        return "\n".join(getattr(error, "__notes__", ()))
+    return "".join(traceback.format_exception(error))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ import numpy as np
 from qtpy.QtWidgets import QWidget
 
 from ..core.progress import Progress, Report
+from ..training.scratch import scratch_folder
 from .dock import Dock, button, open_dock, row
 
 if TYPE_CHECKING:
@@ -25,24 +24,26 @@ NOBODY_LOOKED = 65535
 """Value of pixels that are not labelled, in the masks written here."""
 
 
-@dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Pictures that a model did not learn from.
+    """Pictures that a model did not learn from, in folders that are removed when this is.
 
-    Parameters
+    Attributes
     ----------
     images, labels : Path
         Folders.
     count : int
         How many pictures.
-    ignore : int, optional
+    ignore : int or None
         Value of pixels that are not labelled.
     """
 
-    images: Path
-    labels: Path
-    count: int
-    ignore: int | None
+    def __init__(self) -> None:
+        place = scratch_folder(self)
+        self.images, self.labels = place / "images", place / "labels"
+        for folder in (self.images, self.labels):
+            folder.mkdir()
+        self.count = 0
+        self.ignore: int | None = None
 
 
 class AfterTraining(QWidget):
@@ -105,6 +106,8 @@ class AfterTraining(QWidget):
         from .evaluate import EvaluateDock
 
         dock = open_dock(self._dock.viewer, EvaluateDock, "Evaluate")
+        dock.keep(found)
+        dock.keep(found)
         dock.data.from_folders.setChecked(True)
         dock.data.images.choose(found.images)
         dock.data.labels.choose(found.labels)
@@ -140,15 +143,13 @@ def held_out_work(model: Path) -> Callable[[Report], HeldOut]:
         config = TrainConfig.from_toml(model / "train.toml")
         card = read_card(model)
         _, validate = split_pairs(find_pairs(config.data).pairs, config.data, config.run.seed)
-        place = Path(tempfile.mkdtemp(prefix=f"{card.name}-validation-"))
-        images, labels = place / "images", place / "labels"
-        for folder in (images, labels):
-            folder.mkdir()
-        gaps = False
+        found = HeldOut()
         for number, pair in enumerate(validate):
             report(Progress("picture", number, len(validate)))
-            gaps |= _write_pair(pair, config, card.class_map, images, labels)
-        return HeldOut(images, labels, len(validate), NOBODY_LOOKED if gaps else None)
+            if _write_pair(pair, config, card.class_map, found.images, found.labels):
+                found.ignore = NOBODY_LOOKED
+        found.count = len(validate)
+        return found
 
     return work
 
