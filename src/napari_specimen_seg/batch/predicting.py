@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from ..core.errors import CancelledError, ModelError, SpecimenError, WriteError
+from ..core.errors import CancelledError, DeviceError, ModelError, SpecimenError, WriteError
 from ..core.image import PixelSize, SpecimenImage, spacing_of
 from ..core.progress import Report, silent
 from ..core.provenance import sha256_of
@@ -121,9 +121,11 @@ def predict_files(
     ModelError
         If there is no such model or its card was altered.
     DeviceError
-        If no scheduler answers.
+        If no scheduler answers, or other processes cannot import `load`.
     """
     settings = settings or PredictSettings()
+    if workers > 1 and scheduler is None:
+        _refuse_out_of_reach(load)
     if scheduler is not None:  # whose workers stand in other folders
         jobs = [replace(job, picture=job.picture.absolute(), folder=job.folder.absolute()) for job in jobs]
         model = model if is_name(str(model)) else Path(model).absolute()
@@ -132,6 +134,16 @@ def predict_files(
         PredictTask(job, str(model), card_sha256, settings, pixel_size, unit, overwrite, load) for job in jobs
     ]
     yield from run_tasks(tasks, workers=workers, scheduler=scheduler, report=report)
+
+
+def _refuse_out_of_reach(load: Load) -> None:
+    """Refuse a function of the script that runs, which other processes do not run again."""
+    if getattr(load, "__module__", "") == "__main__":
+        raise DeviceError(
+            f"{getattr(load, '__qualname__', load)} stands in the script itself, "
+            "where other processes do not look for it",
+            advice="Put it into a module of its own, or use one worker.",
+        )
 
 
 def run_tasks(

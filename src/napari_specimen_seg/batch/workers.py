@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..core.errors import CancelledError, DeviceError, SpecimenError
 from ..core.parallel import cores
+from ..core.processes import FreshContext
 from ..core.progress import Progress, Report, silent
 from ..training.buffers import keep_large_buffers
 from .hush import hush_libraries
 
 if TYPE_CHECKING:
-    from multiprocessing.context import SpawnContext
     from multiprocessing.process import BaseProcess
 
 Task = TypeVar("Task")
@@ -166,7 +166,7 @@ class _Pool(Generic[Task, Result]):
     threads: int
     idle: list[_Member] = field(default_factory=list)
     busy: dict[_Member, Task] = field(default_factory=dict)
-    context: SpawnContext = field(default_factory=lambda: multiprocessing.get_context("spawn"))
+    context: FreshContext = field(default_factory=FreshContext)
 
     def give(self, task: Task) -> None:
         """Hand a task to an idle process, or to a new one."""
@@ -210,7 +210,7 @@ class _Member:
     pipe: Connection
 
     @classmethod
-    def start(cls, context: SpawnContext, threads: int) -> _Member:
+    def start(cls, context: FreshContext, threads: int) -> _Member:
         here, there = context.Pipe()
         process = context.Process(target=_serve, args=(there, threads), daemon=True)
         with _interrupts_held_back():

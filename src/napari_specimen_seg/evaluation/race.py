@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from ..core.classes import ClassMap
 from ..core.errors import DeviceError, ReadError, SpecimenError
 from ..core.image import SpecimenImage, SpecimenLabels
 from ..core.log import as_specimen_error
+from ..core.processes import FreshContext
 from ..core.progress import Progress, Report
 from ..models.bundle import read_card
 from ..models.library import find_model
@@ -120,7 +120,7 @@ class ProcessSource:
         self._pipe = self._process = None
 
     def _start(self, report: Report) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = FreshContext()
         self._pipe, there = context.Pipe()
         self._process = context.Process(
             target=_serve, args=(there, self._folder, self.settings), daemon=True, name=f"model {self.name}"

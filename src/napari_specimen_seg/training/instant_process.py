@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from ..core.classes import ClassMap
 from ..core.errors import CancelledError, DeviceError
 from ..core.image import Prediction, SpecimenImage
+from ..core.processes import FreshContext
 from ..core.progress import Progress, Report, silent
 from ..models.card import ModelCard
 from .lesson import Lesson
@@ -45,7 +45,7 @@ class InstantProcess:
 
     def __init__(self, model: str | Path, *, seed: int = 0, rate: float | None = None) -> None:
         options = {"seed": seed} if rate is None else {"seed": seed, "rate": rate}
-        context = multiprocessing.get_context("spawn")
+        context = FreshContext()
         self._pipe, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(there, str(model), options), daemon=True)
         self._process.start()

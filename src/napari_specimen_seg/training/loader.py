@@ -9,6 +9,7 @@ from concurrent.futures import Future
 import torch
 from torch import Tensor
 
+from ..core.processes import FreshContext
 from ..models.cores import cores, lanes
 from .config import TrainConfig
 from .dataset import Samples, _mix, epoch_order
@@ -113,7 +114,7 @@ class Loader:
             self.samples,
             batch_sampler=self.batches,
             num_workers=self.workers,
-            multiprocessing_context="spawn",
+            multiprocessing_context=FreshContext(),
         )
 
     def _by_threads(self) -> Iterator[Sample]:
