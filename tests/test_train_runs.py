@@ -357,12 +357,15 @@ def test_planes_of_stacks_with_labels_are_pictures(dock):
     labels[0, 2:5] = labels[2, 5:9] = 1
     dock.viewer.add_labels(labels, name="truth", metadata={"class_map": PRESETS["specimen"]})
     dock.data.use_layers()
-    assert [plane.stem for plane in dock.data.planes] == ["stack_000", "stack_002"]
+    (pair,) = dock.data.pairs
+    assert (pair.stem, pair.planes) == ("stack", (3,))
+    assert dock.data.is_ready
     assert dock.setup.config().data.class_map == PRESETS["specimen"]
     _, write = dock.setup.prepared("test")
     images, _ = write()
     assert sorted(p.name for p in images.iterdir()) == ["stack_000.tif", "stack_002.tif"]
-    dock.data._select(dock.data.planes[1])
+    assert not dock.data._select("another_002")
+    assert dock.data._select("stack_002")
     assert dock.viewer.layers.selection.active.name == "truth"
     assert dock.viewer.dims.current_step[0] == 2
 

@@ -14,7 +14,7 @@ from napari_specimen_seg.core.errors import DeviceError, SpecimenError
 from napari_specimen_seg.core.image import Prediction
 from napari_specimen_seg.plugin.stroke_layers import BACKGROUND, painted_map, with_class
 from napari_specimen_seg.plugin.train import TrainDock
-from napari_specimen_seg.plugin.train_layers import labelled_planes
+from napari_specimen_seg.plugin.train_layers import open_pairs
 from napari_specimen_seg.training import instant_process
 
 
@@ -104,7 +104,7 @@ def test_strokes_teach_and_stay_as_they_are(panel, qtbot):
     (lesson,) = Teachable.made[0].rounds[0]
     assert sorted(np.unique(lesson.labels[lesson.known])) == [0, 3]
     assert lesson.known.sum() == 5 * 40
-    assert labelled_planes(panel._dock.viewer) == []  # neither strokes nor answers are anybody's labels
+    assert open_pairs(panel._dock.viewer) == []  # neither strokes nor answers are anybody's labels
     draw(panel, 5, slice(10, 12))
     layers = learned(panel, qtbot, panel.go.click)
     assert (layers["scan answer"].data == 5).all()

@@ -126,13 +126,9 @@ def picture_of(layer: Image, plane: tuple[int, ...] | None = None) -> SpecimenIm
     if spacing is not None and channels is not None and not layer.rgb:
         spacing = spacing[:channels] + spacing[channels + 1 :]
     letters = _plane_letters(layer, data.ndim - 2 - (channels is not None))
-    if plane is not None:
-        levels, letters = [level[plane] for level in levels], ""
-        data = levels[0]
-        spacing = None if spacing is None else spacing[len(plane) :]
     axes = letters + "YX" + ("C" if channels is not None else "")
     depth = layer.metadata.get("bit_depth")
-    return SpecimenImage(
+    image = SpecimenImage(
         data,
         layer.name,
         axes,
@@ -141,6 +137,31 @@ def picture_of(layer: Image, plane: tuple[int, ...] | None = None) -> SpecimenIm
         layer_path(layer),
         depth if depth else None,
         tuple(levels[1:]),
+    )
+    return image if plane is None else plane_of(image, plane)
+
+
+def plane_of(image: SpecimenImage, plane: tuple[int, ...]) -> SpecimenImage:
+    """Return one plane of a stack.
+
+    Parameters
+    ----------
+    image : SpecimenImage
+        Lazy data stay lazy.
+    plane : tuple of int
+        One index per plane axis; () gives the picture itself.
+
+    Returns
+    -------
+    SpecimenImage
+    """
+    if not plane:
+        return image
+    return image.replace(
+        data=image.data[plane],
+        axes=image.axes[len(plane) :],
+        spacing=None if image.spacing is None else image.spacing[len(plane) :],
+        levels=tuple(level[plane] for level in image.levels),
     )
 
 

@@ -23,7 +23,7 @@ from .train_after import AfterTraining
 from .train_close import CloseGuard, ask_fate
 from .train_curves import Curves
 from .train_data import Looked, look_at
-from .train_layers import write_snapshots
+from .train_layers import TooFewError, write_open
 from .train_left import LeftBanner, forget_run, note_run
 from .train_overlay import Overlay
 from .train_rate import Found, rate_work
@@ -168,14 +168,20 @@ class TrainDock(Dock):
             self.show_error(error)
             return
 
-        def work(report: Report) -> Looked:
-            write()
+        def work(report: Report) -> Looked | None:
+            try:
+                write()
+            except TooFewError:  # nothing wrong yet: the person is still labelling
+                return None
             return look_at(config, report)
 
         self.run("Look at the data", work, self._on_looked, shown=False)
 
-    def _on_looked(self, looked: Looked, warned: tuple[str, ...]) -> None:
+    def _on_looked(self, looked: Looked | None, warned: tuple[str, ...]) -> None:
         self._looked = looked
+        if looked is None:
+            self.status.show_hint(str(TooFewError()))
+            return
         self.data.show_found(looked)
         self.status.show_warnings(HINT, warned)
 
@@ -219,7 +225,7 @@ class TrainDock(Dock):
             self._start(config, out, resume=resume)
             return
         self.go.setEnabled(False)
-        write = partial(write_snapshots, taken, data_folder(out))
+        write = partial(write_open, taken, data_folder(out))
 
         def work(report: Report) -> None:
             report(Progress("writing the open layers", 0, 0))

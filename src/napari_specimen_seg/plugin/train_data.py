@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from ..core.errors import SpecimenError, one_line
 from ..core.progress import Progress, Report
 from .dock import PLUGIN, heading, quiet, row, slim
-from .train_layers import Labelled, Snapshot, folders_in, labelled_planes, snapshots
+from .train_layers import Held, OpenPair, TooFewError, folders_in, hold, open_pairs
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -127,7 +127,7 @@ class DataPicker(QWidget):
         self._section = section
         self.images: Path | None = None
         self.labels: Path | None = None
-        self.planes: list[Labelled] = []
+        self.pairs: list[OpenPair] = []
         self._make_controls()
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -198,11 +198,11 @@ class DataPicker(QWidget):
 
     def finds_layers(self) -> bool:
         """Tell whether pictures are open with labels."""
-        return bool(labelled_planes(self._viewer))
+        return bool(open_pairs(self._viewer))
 
     def layer_of(self, stem: str) -> Image | None:
         """Return the open picture that is called so where it is written; None for planes of stacks."""
-        return next((p.picture for p in self.planes if p.stem == stem and not p.plane), None)
+        return next((p.picture for p in self.pairs if p.stem == stem and not p.planes), None)
 
     @property
     def uses_layers(self) -> bool:
@@ -212,7 +212,12 @@ class DataPicker(QWidget):
     @property
     def is_ready(self) -> bool:
         """Whether there is something to look at."""
-        return len(self.planes) > 1 if self.uses_layers else self.images is not None
+        return self._has_enough if self.uses_layers else self.images is not None
+
+    @property
+    def _has_enough(self) -> bool:
+        """Whether open layers may hold two pairs; how many planes of a stack have labels is found later."""
+        return len(self.pairs) > 1 or any(pair.planes for pair in self.pairs)
 
     @property
     def place(self) -> Path | None:
@@ -222,11 +227,11 @@ class DataPicker(QWidget):
     @property
     def class_map(self) -> ClassMap | None:
         """The classes that open labels have; None where they, or folders, do not say."""
-        maps = [plane.labels.metadata.get("class_map") for plane in self.planes] if self.uses_layers else []
+        maps = [pair.labels.metadata.get("class_map") for pair in self.pairs] if self.uses_layers else []
         return next((found for found in maps if found is not None), None)
 
     def paths(self, folder: Path) -> dict[str, Any]:
-        """Return the data settings; open layers are expected in `folder`, where `snapshots` can be written.
+        """Return the data settings; open layers are expected in `folder`, where `write_open` puts them.
 
         Raises
         ------
@@ -237,17 +242,14 @@ class DataPicker(QWidget):
             if self.images is None:
                 raise SpecimenError("no pictures are chosen", advice="Choose a folder of pictures.")
             return {"images": self.images, "labels": self.labels}
-        if len(self.planes) < 2:
-            raise SpecimenError(
-                "training needs at least two pictures with a Labels layer each",
-                advice="Label another picture, or learn from strokes, for which one is enough.",
-            )
+        if not self._has_enough:
+            raise TooFewError
         images, labels = folders_in(folder)
         return {"images": images, "labels": labels}
 
-    def take(self) -> list[Snapshot]:
-        """Return the open pictures and labels as they are now; empty where folders are chosen."""
-        return snapshots(self.planes) if self.uses_layers else []
+    def take(self) -> list[Held]:
+        """Take hold of the open pictures and labels; empty where folders are chosen."""
+        return hold(self.pairs) if self.uses_layers else []
 
     # -- what was found ------------------------------------------------------------------------------
 
@@ -275,21 +277,27 @@ class DataPicker(QWidget):
 
     def open_finding(self, item: QListWidgetItem) -> None:
         """Bring the offenders of a finding into view: open their files, or select their layers."""
-        stems = {plane.stem: plane for plane in self.planes} if self.uses_layers else {}
         for path in map(Path, item.data(FILES) or []):
-            if path.stem in stems:
-                self._select(stems[path.stem])
-            elif path.is_file():
+            if not self._select(path.stem) and path.is_file():
                 self._open(path)
 
-    def _select(self, plane: Labelled) -> None:
-        for layer in (plane.picture, plane.labels):
+    def _select(self, stem: str) -> bool:
+        """Bring an open pair, or a plane of it, into view; tell whether there is one of this name."""
+        for pair in self.pairs if self.uses_layers else []:
+            plane = pair.plane_called(stem)
+            if plane is not None:
+                self._show_pair(pair, plane)
+                return True
+        return False
+
+    def _show_pair(self, pair: OpenPair, plane: tuple[int, ...]) -> None:
+        for layer in (pair.picture, pair.labels):
             layer.visible = True
-        world = plane.labels.data_to_world((*plane.plane, 0, 0))
+        world = pair.labels.data_to_world((*plane, 0, 0))
         lead = self._viewer.dims.ndim - len(world)
-        for axis in range(len(plane.plane)):
+        for axis in range(len(plane)):
             self._viewer.dims.set_point(lead + axis, world[axis])
-        self._viewer.layers.selection.active = plane.labels
+        self._viewer.layers.selection.active = pair.labels
 
     def _open(self, path: Path) -> None:
         try:
@@ -303,18 +311,20 @@ class DataPicker(QWidget):
         """Bring everything in line with what is chosen and open."""
         del event
         folders = not self.uses_layers
-        planes = [] if folders else labelled_planes(self._viewer)
-        if planes and planes == self.planes:
+        pairs = [] if folders else open_pairs(self._viewer)
+        if pairs and pairs == self.pairs:
             return  # a layer of another kind came or went
         for widget in (self.choose_images, self.choose_labels):
             widget.setVisible(folders)
         self.findings.setVisible(False)
-        self.planes = planes
+        self.pairs = pairs
         if folders:
             names = [one_line(p.name, 40) for p in (self.images, self.labels) if p is not None]
             self.about.setText(" + ".join(names) or "Choose a folder of pictures and a folder of masks.")
-        elif self.planes:
-            self.about.setText(f"{len(self.planes)} pairs of picture and labels are open.")
+        elif self.pairs:
+            stacks = " Planes with labels count each." if any(pair.planes for pair in self.pairs) else ""
+            count = len(self.pairs)
+            self.about.setText(f"{count} pair{'s' * (count != 1)} of picture and labels are open.{stacks}")
         else:
             self.about.setText("Open pictures, and above each a Labels layer of its size.")
         self.changed.emit()

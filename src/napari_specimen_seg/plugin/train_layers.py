@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.classes import ClassMap
+from ..core.errors import SpecimenError, WriteError
+from ..core.files import write_labels
+from ..core.files.atomic import atomic
 from ..core.image import SpecimenImage
 from .family import picture_for
-from .pictures import labels_array, picture_of, plane_shape
+from .pictures import labels_array, picture_of, plane_of, plane_shape
 from .results import origin_of
 
 if TYPE_CHECKING:
@@ -23,33 +27,62 @@ HELPER = "specimen_seg_helper"
 """In the metadata of layers that a dock made for looking at: they are nobody's labels."""
 
 
+MAX_SAMPLE_VALUE = 281
+"""TIFF tag: the largest value that the picture's bits allow."""
+
 _MARK = ".open-layers"
 """A file that is there where `write_snapshots` wrote."""
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """A plane that is open with its labels.
+class OpenPair:
+    """A picture that is open with its labels; of a stack every plane with labels is a pair to learn from.
 
     Parameters
     ----------
     stem : str
-        What its files are called; unique.
+        What its files are called, for planes with their numbers behind it; unique.
     picture : Image
     labels : Labels
-    plane : tuple of int
-        () for a picture that is no stack.
     """
 
     stem: str
     picture: Image
     labels: Labels
-    plane: tuple[int, ...] = ()
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """The lengths of the stacked axes; () for a single picture."""
+        return plane_shape(self.picture)
+
+    def plane_called(self, stem: str) -> tuple[int, ...] | None:
+        """Return the plane whose files are called so; None if it is none of these."""
+        return next((at for at in np.ndindex(*self.planes) if stem_of(self.stem, at) == stem), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Picture and labels of a pair, as they are read in another thread; nothing is copied yet.
+
+    Parameters
+    ----------
+    stem : str
+    image : SpecimenImage
+        With all planes.
+    labels : array
+        (Y, X) or with the leading axes of the picture.
+    class_map : ClassMap, optional
+    """
+
+    stem: str
+    image: SpecimenImage
+    labels: Any
+    class_map: ClassMap | None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Picture and labels as they were at one moment.
+    """Picture and labels of a plane as they were at one moment.
 
     Parameters
     ----------
@@ -67,8 +100,8 @@ class Snapshot:
     class_map: ClassMap | None
 
 
-def labelled_planes(viewer: Viewer) -> list[Labelled]:
-    """Return what is open with labels; of stacks the planes that have any label.
+def open_pairs(viewer: Viewer) -> list[OpenPair]:
+    """Return which pictures are open with labels; no pixel is read.
 
     Parameters
     ----------
@@ -76,12 +109,12 @@ def labelled_planes(viewer: Viewer) -> list[Labelled]:
 
     Returns
     -------
-    list of Labelled
+    list of OpenPair
         From the topmost layer downwards. A picture counts once, with the topmost of its Labels layers.
     """
     from napari.layers import Labels
 
-    found: list[Labelled] = []
+    found: list[OpenPair] = []
     seen: set[Any] = set()
     names: set[str] = set()
     for labels in reversed(viewer.layers):
@@ -91,12 +124,21 @@ def labelled_planes(viewer: Viewer) -> list[Labelled]:
         if picture is None or picture in seen or plane_shape(picture) != labels_array(labels).shape[:-2]:
             continue
         seen.add(picture)
-        stem = _free("".join(c if c.isalnum() or c in "-." else "_" for c in picture.name)[:60], names)
-        for plane in np.ndindex(*plane_shape(picture)):
-            if not plane or np.any(labels_array(labels)[plane]):
-                ending = "".join(f"_{at:03}" for at in plane)
-                found.append(Labelled(stem + ending, picture, labels, plane))
+        found.append(OpenPair(free_stem(picture.name, names), picture, labels))
     return found
+
+
+def free_stem(name: str, taken: set[str]) -> str:
+    """Return what the files of a layer are called, and note it among those that are taken."""
+    stem = "".join(c if c.isalnum() or c in "-." else "_" for c in name)[:60]
+    free = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+    taken.add(free)
+    return free
+
+
+def stem_of(stem: str, plane: tuple[int, ...]) -> str:
+    """Return what the files of a plane are called."""
+    return stem + "".join(f"_{at:03}" for at in plane)
 
 
 def _is_truth(labels: Labels) -> bool:
@@ -117,34 +159,55 @@ def _below(viewer: Viewer, labels: Labels) -> Image | None:
     return None
 
 
-def _free(stem: str, taken: set[str]) -> str:
-    name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-    taken.add(name)
-    return name
+def hold(pairs: list[OpenPair]) -> list[Held]:
+    """Take hold of what is open, for another thread; to be called in the GUI thread."""
+    found = []
+    for pair in pairs:
+        stored = pair.labels.metadata.get("class_map")
+        class_map = stored if isinstance(stored, ClassMap) else None
+        found.append(Held(pair.stem, picture_of(pair.picture), labels_array(pair.labels), class_map))
+    return found
 
 
-def snapshots(planes: list[Labelled]) -> list[Snapshot]:
-    """Take pictures and labels as they are now; quick, for the GUI thread."""
-    taken = []
-    for item in planes:
-        stored = item.labels.metadata.get("class_map")
-        taken.append(
-            Snapshot(
-                item.stem,
-                picture_of(item.picture, item.plane or None),
-                np.array(labels_array(item.labels)[item.plane]),
-                stored if isinstance(stored, ClassMap) else None,
-            )
+def snapshots(held: list[Held]) -> Iterator[Snapshot]:
+    """Take pictures and labels as they are now, one after the other; of stacks the planes with any label."""
+    for item in held:
+        for plane in np.ndindex(*item.labels.shape[:-2]):
+            labels = np.array(item.labels[plane])
+            if not plane or labels.any():
+                yield Snapshot(stem_of(item.stem, plane), plane_of(item.image, plane), labels, item.class_map)
+
+
+def write_open(held: list[Held], folder: Path) -> tuple[Path, Path]:
+    """Write what is open as the files that a training reads; see `write_snapshots`.
+
+    Raises
+    ------
+    TooFewError
+        If less than two pictures or planes have labels.
+    """
+    places = write_snapshots(snapshots(held), folder)
+    if len(list(places[0].iterdir())) < 2:
+        raise TooFewError
+    return places
+
+
+class TooFewError(SpecimenError):
+    """A training has not enough to learn from; says what to do."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "training needs at least two pictures with a Labels layer each, or planes with labels",
+            advice="Label another picture, or learn from strokes, for which one is enough.",
         )
-    return taken
 
 
-def write_snapshots(taken: list[Snapshot], folder: Path) -> tuple[Path, Path]:
+def write_snapshots(taken: Iterable[Snapshot], folder: Path) -> tuple[Path, Path]:
     """Write pictures and labels as the files that a training reads.
 
     Parameters
     ----------
-    taken : list of Snapshot
+    taken : iterable of Snapshot
     folder : Path
         Made; what an earlier call left there is replaced, and nothing else.
 
@@ -158,21 +221,28 @@ def write_snapshots(taken: list[Snapshot], folder: Path) -> tuple[Path, Path]:
     WriteError
         If the disk is full or may not be written to, or the folder holds pictures of somebody else.
     """
-    from ..core.files import write_labels
-    from ..core.files.atomic import atomic
-
     images, masks = folders_in(folder)
     _take(folder)
+    names = set()
     for item in taken:
-        data = np.asarray(item.image.data)
-        color = data.ndim == 3 and data.shape[-1] in (3, 4)
-        with atomic(images / f"{item.stem}.tif", overwrite=True) as path:
-            import tifffile
-
-            tifffile.imwrite(path, data, photometric="rgb" if color else "minisblack")
-        write_labels(masks / f"{item.stem}.tif", item.labels, item.class_map, overwrite=True)
-    _forget_others(folder, {f"{item.stem}.tif" for item in taken})
+        name = f"{item.stem}.tif"
+        names.add(name)
+        _write_picture(item.image, images / name)
+        write_labels(masks / name, item.labels, item.class_map, overwrite=True)
+    _forget_others(folder, names)
     return images, masks
+
+
+def _write_picture(image: SpecimenImage, path: Path) -> None:
+    """Write one plane, with how many of its bits count, on which its brightness depends."""
+    import tifffile
+
+    data = np.asarray(image.data)
+    color = data.ndim == 3 and data.shape[-1] in (3, 4)
+    bits = image.bit_depth
+    tags = [] if bits is None or bits > 15 else [(MAX_SAMPLE_VALUE, "H", 1, (1 << bits) - 1, True)]
+    with atomic(path, overwrite=True) as draft:
+        tifffile.imwrite(draft, data, photometric="rgb" if color else "minisblack", extratags=tags)
 
 
 def folders_in(folder: Path) -> tuple[Path, Path]:
@@ -182,8 +252,6 @@ def folders_in(folder: Path) -> tuple[Path, Path]:
 
 def _take(folder: Path) -> None:
     """Make the folders, unless somebody else keeps pictures where they would be."""
-    from ..core.errors import WriteError
-
     mark, places = folder / _MARK, folders_in(folder)
     try:
         if not mark.exists() and any(place.exists() and any(place.iterdir()) for place in places):
@@ -204,8 +272,6 @@ def _forget_others(folder: Path, names: set[str]) -> None:
 
     At the end, because layers that are written may be read from them.
     """
-    from ..core.errors import WriteError
-
     for place in folders_in(folder):
         try:
             for old in place.glob("*.tif"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from ..core.errors import SpecimenError
 from ..core.progress import Progress, Report
 from .dock import button, quiet, row
 from .plot_canvas import Plot
+from .train_watch import NO_CONSOLE
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -72,7 +74,12 @@ def _in_child(folder: Path, report: Report) -> Found:
     command += ["--config", str(folder / "train.toml"), "-o", str(folder), "--steps", str(STEPS)]
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            creationflags=NO_CONSOLE if os.name == "nt" else 0,
         )
     try:
         suggestion = _listen(child, report)

@@ -18,7 +18,7 @@ from .dock import button, heading, row
 from .memory import recall, remember
 from .reproduce import Recipe
 from .train_data import DataPicker
-from .train_layers import write_snapshots
+from .train_layers import write_open
 from .train_preview import PreviewWindow
 from .train_rate import RatePanel
 from .train_recipe import base_of, data_folder, default_out, remembered, train_recipe
@@ -159,7 +159,7 @@ class Setup(QWidget):
         """
         place = Path(self._scratch.path()) / what
         config, taken = self.config(place), self.data.take()
-        return config, partial(write_snapshots, taken, place) if taken else lambda: None
+        return config, partial(write_open, taken, place) if taken else lambda: None
 
     def out_folder(self) -> Path:
         """Return the folder of the model to be made."""

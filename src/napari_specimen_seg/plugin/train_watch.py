@@ -25,6 +25,9 @@ LITTLE_SPACE = 20_000_000
 
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
+NO_CONSOLE = 0x08000000
+"""Windows' flag for a child without a console window, which would flash up."""
+
 _ORPHANS: list[subprocess.Popen[bytes]] = []
 """Children that go on after their dock; kept so that their end is noticed and no warning is given."""
 
@@ -224,7 +227,7 @@ def _read(path: Path | None) -> str:
 def _own_session() -> dict[str, Any]:
     """Return what makes a child outlive its parent's window, on each system."""
     if os.name == "nt":
-        return {"creationflags": 0x00000200 | 0x08000000}  # new process group, no console window
+        return {"creationflags": 0x00000200 | NO_CONSOLE}  # new process group
     return {"start_new_session": True}
 
 
