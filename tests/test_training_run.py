@@ -229,6 +229,23 @@ def test_a_frozen_encoder_records_nothing_and_is_asked_once_for_each_fixed_view(
     assert events[-1].kind == "finished"
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_batch_norms_follow_the_pictures_in_every_epoch_but_in_a_frozen_encoder(data, tmp_path, frozen):
+    config = tiny(data, epochs=2, freeze_encoder=frozen)
+    epochs = [e for e in run(config, tmp_path / "m") if e.kind == "epoch"]
+    steps = 3 * max(e.epoch for e in epochs if e.best)  # ten pictures in batches of four
+    seen = {key: int(n) for key, n in weights_of(tmp_path / "m").items() if "num_batches_tracked" in key}
+    assert {n for key, n in seen.items() if not key.startswith("encoder.")} == {steps}
+    assert {n for key, n in seen.items() if key.startswith("encoder.")} == {0 if frozen else steps}
+
+
+def test_dice_alone_learns_from_scratch(data, tmp_path):
+    config = tiny(data, epochs=12, losses={"dice": 1.0}, head="binary", schedule="one_cycle", lr=1e-2)
+    events = [e for e in run(config, tmp_path / "m") if e.kind == "epoch"]
+    assert events[-1].loss < 0.5 * events[0].loss
+    assert max(e.mean_iou for e in events) > 0.8
+
+
 def _nothing(self, image, settings):
     from napari_specimen_seg.core.image import Prediction
 

@@ -112,6 +112,7 @@ class SegmentationTask(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Freeze or thaw the encoder; its batch norms keep their statistics while it is frozen."""
+        self.network.train()  # Lightning leaves it as it was built: ready to predict
         encoder = getattr(self.network, "encoder", None)
         if encoder is None:
             return
