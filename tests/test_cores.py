@@ -1,6 +1,7 @@
 """Many cores, one answer."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.preprocessing import ByDtype, FixedResize, Preprocessing, Tiles
 from napari_specimen_seg.models.card import ModelCard, Softmax
-from napari_specimen_seg.models.cores import cores_for, one_core_each
+from napari_specimen_seg.models.cores import cores, cores_for, lanes, one_core_each
 from napari_specimen_seg.models.predictor import Predictor
 from napari_specimen_seg.models.settings import PredictSettings
 
@@ -58,6 +59,25 @@ def test_what_goes_wrong_passes_through():
 
     with pytest.raises(RuntimeError, match="tile 0"):
         list(one_core_each(fail, range(4), 2))
+
+
+def in_new_thread(function):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+def test_lanes_side_by_side_leave_torch_as_it_was_and_know_how_many_cores_there_are(threads):
+    threads(3)
+    first, second = lanes(1), lanes(1)
+    one = first.__enter__()
+    assert one.submit(torch.get_num_threads).result() == 1
+    assert one.submit(cores).result() == 3
+    two = in_new_thread(second.__enter__)
+    first.__exit__(None, None, None)
+    assert two.submit(torch.get_num_threads).result() == 1
+    assert two.submit(cores).result() == 3
+    in_new_thread(lambda: second.__exit__(None, None, None))
+    assert [in_new_thread(torch.get_num_threads), in_new_thread(cores), cores()] == [3, 3, 3]
 
 
 def test_memory_limits_how_many_are_computed_at_once(threads):

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from ..core import parallel
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -30,17 +33,53 @@ def cores() -> int:
     -------
     int
         What torch was told where it is loaded, else ``OMP_NUM_THREADS``, else those that the system lets
-        this process run on.
+        this process run on. The same within `lanes`.
     """
-    torch: Any = sys.modules.get("torch")  # asking must not load it: that takes a second
-    if torch is not None and hasattr(torch, "get_num_threads"):
-        return int(torch.get_num_threads())
+    torch = _torch()
+    if torch is not None:
+        return _torch_threads.usual(torch)
     told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if told.isdigit() and int(told) > 0:
         return int(told)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return parallel.cores()
+
+
+def _torch() -> Any:
+    """Return torch where it is loaded. Asking must not load it: that takes a second."""
+    torch = sys.modules.get("torch")
+    return torch if hasattr(torch, "set_num_threads") else None
+
+
+class _TorchThreads:
+    """How many threads torch uses outside of `lanes`, of which several may be open at once.
+
+    Threads that begin take over the number that was set last in any thread. So the usual one is set back
+    when the last lanes close: sooner it would reach the threads of others, and whoever asked torch for the
+    number while lanes are open would take theirs for the usual one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = self._usual = 0
+
+    def usual(self, torch: Any) -> int:
+        with self._lock:
+            return self._usual if self._open else int(torch.get_num_threads())
+
+    def begin(self, torch: Any) -> None:
+        with self._lock:
+            if not self._open:
+                self._usual = int(torch.get_num_threads())
+            self._open += 1
+
+    def end(self, torch: Any) -> None:
+        with self._lock:
+            self._open -= 1
+            if not self._open:
+                torch.set_num_threads(self._usual)
+
+
+_torch_threads = _TorchThreads()
 
 
 @contextmanager
@@ -55,19 +94,20 @@ def lanes(count: int) -> Iterator[ThreadPoolExecutor]:
     ------
     ThreadPoolExecutor
         Where torch is loaded, it has one core in each of its threads. What has not begun at the end is
-        called off.
+        called off. Several may be open at once, also in one thread.
     """
-    torch: Any = sys.modules.get("torch")
-    has_threads = torch is not None and hasattr(torch, "set_num_threads")
-    before = torch.get_num_threads() if has_threads else 0
-    begin = (torch.set_num_threads, (1,)) if has_threads else (None, ())
-    pool = ThreadPoolExecutor(count, "tile", *begin)
+    torch = _torch()
+    if torch is None:
+        pool = ThreadPoolExecutor(count, "tile")
+    else:
+        _torch_threads.begin(torch)
+        pool = ThreadPoolExecutor(count, "tile", torch.set_num_threads, (1,))
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        if has_threads:  # threads that begin later take over the last number set
-            torch.set_num_threads(before)
+        if torch is not None:
+            _torch_threads.end(torch)
 
 
 def one_core_each(
