@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import dask.array as da
@@ -19,6 +20,7 @@ from napari_specimen_seg.core.files import label_store, labels_tiff, lazy, read_
 from napari_specimen_seg.core.files.confidence import is_confidence
 from napari_specimen_seg.core.image import SpecimenImage
 from napari_specimen_seg.models import large
+from napari_specimen_seg.models.devices import Engine
 from napari_specimen_seg.models.settings import PredictSettings
 from small_network import load, load_by_percentile
 
@@ -210,3 +212,28 @@ def test_memory_for_objects_is_asked_for(tmp_path, monkeypatch):
         list(large.predict_into(store, predictor, image, settings))
         with pytest.raises(ImageError, match="need not be computed again"):
             large.stored_prediction(store, predictor, settings)
+
+
+def test_what_computed_is_kept_for_those_who_go_on(tmp_path):
+    pixels = np.random.default_rng(2).integers(0, 256, (200, 150), dtype=np.uint8)
+    image = SpecimenImage(da.from_array(pixels, chunks=70), "made")
+    predictor, settings = load(""), PredictSettings()
+    usual = predictor.stream
+    folder = tmp_path / "s.zarr"
+
+    def first_on_a_gpu(*args, **kwargs):
+        for number, part in enumerate(usual(*args, **kwargs)):
+            if number == 2:
+                return
+            yield replace(part, engine=Engine("cuda", "torch", "fp32"))
+
+    predictor.stream = first_on_a_gpu
+    with large.open_result(folder, predictor, image, settings, {}) as store:
+        assert len(list(large.predict_into(store, predictor, image, settings))) == 2
+    predictor.stream = usual
+    with large.open_result(folder, predictor, image, settings, {}) as store:
+        assert store.continued
+        list(large.predict_into(store, predictor, image, settings))
+        told = large.stored_prediction(store, predictor, settings).provenance
+    assert told["engine"]["device"] == "cuda"
+    assert [other["device"] for other in told["other_engines"]] == ["cpu"]

@@ -1,5 +1,7 @@
 """Pictures part by part: the order can change, what is done is left out, only a tile's pixels are read."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -201,6 +203,62 @@ def test_a_device_that_has_no_room_at_all_leaves_the_rest_to_the_processor(monke
     with pytest.warns(SpecimenWarning, match="cuda ran out of memory; the rest is computed on the processor"):
         parts = list(predictor.stream(PICTURE))
     assert (joined(parts, PICTURE.shape) == (PICTURE / 255 > 0.5)).all()
+    assert list(dict.fromkeys(part.engine.device for part in parts)) == ["cuda", "cpu"]
+
+
+def test_what_computed_is_told_also_where_it_changed_in_between(monkeypatch):
+    predictor, _ = on_device(monkeypatch, room=8, after=1)
+    with pytest.warns(SpecimenWarning, match="ran out of memory"):
+        told = predictor.predict(PICTURE).provenance
+    assert told["engine"] == {"device": "cuda", "backend": "torch", "precision": "fp32"}
+    assert told["other_engines"] == [{"device": "cpu", "backend": "torch", "precision": "fp32"}]
+
+
+@pytest.mark.parametrize("geometry", [None, PadToSquare(size=64)])
+def test_a_device_that_never_computed_is_not_told(monkeypatch, geometry):
+    predictor, device = on_device(monkeypatch, room=0)
+    if geometry is not None:
+        preprocessing = predictor.card.preprocessing.model_copy(update={"geometry": geometry})
+        predictor.card = predictor.card.model_copy(update={"preprocessing": preprocessing})
+    with pytest.warns(SpecimenWarning, match="ran out of memory"):
+        told = predictor.predict(PICTURE).provenance
+    assert told["engine"]["device"] == "cpu"
+    assert "other_engines" not in told
+    assert device.sizes
+
+
+# -- several at once -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [PredictSettings(), PredictSettings(blend=True)])
+def test_two_streams_of_one_model_take_turns_in_one_thread(settings):
+    predictor = stub(Binary(), [0.5])
+    other = 255 - PICTURE
+    pairs = list(zip(predictor.stream(PICTURE, settings), predictor.stream(other, settings), strict=True))
+    assert (joined([one for one, _ in pairs], PICTURE.shape) == predictor.predict(PICTURE).labels).all()
+    assert (joined([two for _, two in pairs], PICTURE.shape) == predictor.predict(other).labels).all()
+
+
+def test_a_stream_that_nobody_goes_on_with_keeps_no_one_waiting():
+    predictor = stub(Binary(), [0.5])
+    whole = predictor.predict(PICTURE).labels
+    paused = predictor.stream(PICTURE)
+    first = next(paused)
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(predictor.predict, PICTURE) for _ in range(2)]
+        assert all((one.result(timeout=30).labels == whole).all() for one in found)
+    assert (joined([first, *paused], PICTURE.shape) == whole).all()
+
+
+def test_a_stream_that_pauses_while_another_engine_is_chosen_goes_on_with_its_own():
+    predictor = stub(Binary(), [0.5])
+    paused = predictor.stream(PICTURE, PredictSettings(backend="torch"))
+    first = next(paused)
+    other = predictor.predict(PICTURE, PredictSettings(backend="openvino"))
+    assert other.provenance["engine"]["backend"] == "openvino"
+    parts = [first, *paused]
+    assert {part.engine.backend for part in parts} == {"torch"}
+    assert (joined(parts, PICTURE.shape) == other.labels).all()
 
 
 def test_large_class_ids_keep_their_number():

@@ -117,7 +117,8 @@ def _part(job: Job, plane: tuple[int, ...], number: int, tile: Tile, scores: NDA
     answer = job.backend.choose(scores, job.ask)
     if answer.scores is not None:
         job.watcher(plane).show(answer.scores, tile.rows, tile.columns)
-    return Part(plane, number, tile.rows, tile.columns, answer.labels, answer.confidence)
+    engine = job.backend.engine
+    return Part(plane, number, tile.rows, tile.columns, answer.labels, answer.confidence, engine)
 
 
 class _Band:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ..core.image import Array, Prediction, SpecimenImage
 from ..core.preprocessing import Tiles
 from ..core.progress import Progress, Report, silent
 from ..core.provenance import package_versions
+from .devices import Engine
 from .settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ def predict_into(
     }
     try:
         for part in predictor.stream(image, settings, report, order=order, done=done):
-            store.write(TileKey.of(part.plane, part.rows, part.columns), part.labels, part.confidence)
+            key = TileKey.of(part.plane, part.rows, part.columns)
+            store.write(key, part.labels, part.confidence, astuple(part.engine))
             yield part
     finally:
         store.flush()
@@ -166,14 +168,23 @@ def stored_prediction(
     ImageError
         If objects are to be separated and there is not enough memory for it.
     """
+    engines = engines_of(store) or [predictor.engine(settings)]
     prediction = Prediction(
         labels=told(store.labels.as_dask(), report),
         confidence=None if store.confidence is None else told(store.confidence.as_dask(), report),
         class_map=predictor.card.class_map,
-        provenance=predictor.describe(settings, predictor.engine(settings)),
+        provenance=predictor.describe(settings, *engines),
         levels=tuple(level.as_dask() for level in store.levels[1:]),
     )
     return _with_objects(prediction, store, report) if settings.instances else prediction
+
+
+def engines_of(store: LabelStore) -> list[Engine]:
+    """Return what computed the labels of a store, in the order in which it came.
+
+    More than one where a device ran out of memory, or the work was gone on with on another.
+    """
+    return [Engine(*maker) for maker in store.makers() if len(maker) == len(fields(Engine))]  # type: ignore[arg-type]
 
 
 def _with_objects(prediction: Prediction, store: LabelStore, report: Report) -> Prediction:

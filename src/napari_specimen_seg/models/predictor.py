@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Collection, Generator, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ class Predictor:
         self._network: torch.nn.Module | None = None
         self._backend: Backend | None = None
         self._torch_only = False
-        self._lock = Lock()
+        self._lock = Lock()  # while what computes is chosen: docks may ask twice at once
 
     @property
     def network(self) -> torch.nn.Module:
@@ -130,22 +131,23 @@ class Predictor:
         settings = settings or PredictSettings()
         image = SpecimenImage.of(picture)
         self._refuse_unfit(settings, image)
-        engine = self.engine(settings)
+        self.engine(settings)  # refuses what this machine does not have
         refuse_too_large(image, settings.confidence, whole=not isinstance(self._geometry, Tiles))
         shape = (*image.planes(), image.height, image.width)
         labels = np.zeros(shape, self.card.class_map.label_dtype)
         confidence = np.zeros(shape, np.float32) if settings.confidence else None
+        engines: dict[Engine, None] = {}
         for part in self.stream(image, settings, report, watch=watch):
+            engines[part.engine] = None
             labels[part.place] = part.labels
             if confidence is not None:
                 confidence[part.place] = part.confidence
-        engine = self._backend.engine if self._backend is not None else engine
         objects, object_classes = self._separate(labels, report) if settings.instances else (None, None)
         return Prediction(
             labels=labels,
             confidence=confidence,
             class_map=self.card.class_map,
-            provenance=self.describe(settings, engine),
+            provenance=self.describe(settings, *engines),
             objects=objects,
             object_classes=object_classes,
         )
@@ -182,7 +184,8 @@ class Predictor:
         Yields
         ------
         Part
-            Class ids of some rows and columns. Closing the iterator stops the work.
+            Class ids of some rows and columns. Closing the iterator stops the work; while it waits to be
+            gone on with, it holds a few finished parts, and others may predict with this model.
 
         Raises
         ------
@@ -193,25 +196,24 @@ class Predictor:
         image = SpecimenImage.of(picture)
         self._refuse_unfit(settings, image)
         engine = self.engine(settings)
-        with self._lock:  # one network, one user at a time: docks may ask twice
-            report(Progress("loading model", 0, 1))
-            job = Job(
-                card=self.card,
-                backend=self._backend_or_torch(engine, settings),
-                image=image,
-                layout=self.plan(image, settings),
-                ask=Ask(settings.threshold, settings.confidence, watch is not None),
-                report=report,
-                watch=watch,
-                order=order,
-                done=done,
-                fallback=lambda: self._on_processor(settings),
-            )
-            report(Progress(f"{COMPUTING} {job.backend.engine}", 0, 1))
-            try:
-                yield from self._parts(job, settings)
-            except (RuntimeError, MemoryError) as error:
-                raise self._explain(error, job.backend.engine) from error
+        report(Progress("loading model", 0, 1))
+        job = Job(
+            card=self.card,
+            backend=self._backend_or_torch(engine, settings),
+            image=image,
+            layout=self.plan(image, settings),
+            ask=Ask(settings.threshold, settings.confidence, watch is not None),
+            report=report,
+            watch=watch,
+            order=order,
+            done=done,
+            fallback=lambda: self._on_processor(settings),
+        )
+        report(Progress(f"{COMPUTING} {job.backend.engine}", 0, 1))
+        try:
+            yield from self._parts(job, settings)
+        except (RuntimeError, MemoryError) as error:
+            raise self._explain(error, job.backend) from error
 
     def plan(self, picture: SpecimenImage | Array, settings: PredictSettings | None = None) -> Layout:
         """Return the tiles that `stream` computes for every plane of a picture.
@@ -245,17 +247,21 @@ class Predictor:
         stored = isinstance(self._source, Path) and not self._torch_only
         return engine_for(self.card, settings or PredictSettings(), stored=stored)
 
-    def describe(self, settings: PredictSettings, engine: Engine) -> dict[str, Any]:
+    def describe(self, settings: PredictSettings, engine: Engine, *others: Engine) -> dict[str, Any]:
         """Return what made a prediction: model, settings and device, as plain values.
 
         Parameters
         ----------
         settings : PredictSettings
         engine : Engine
+            What computed the first part.
+        *others : Engine
+            What computed other parts, where that changed in between.
 
         Returns
         -------
         dict
+            ``other_engines`` only where there were any.
         """
         return {
             "model": {
@@ -265,7 +271,8 @@ class Predictor:
                 "sha256": self.card.sha256,
             },
             "settings": settings.model_dump(mode="json"),
-            "engine": {"device": engine.device, "backend": engine.backend, "precision": engine.precision},
+            "engine": asdict(engine),
+            **({"other_engines": [asdict(other) for other in others]} if others else {}),
         }
 
     def _refuse_unfit(self, settings: PredictSettings, image: SpecimenImage) -> None:
@@ -324,24 +331,28 @@ class Predictor:
         """Return what computes; torch where OpenVINO was nobody's wish and cannot compute the network."""
         from .openvino_graph import ConversionError
 
-        try:
-            return self._backend_for(engine)
-        except ConversionError as error:
-            if settings.backend != "auto":
-                raise
-            self._torch_only = True
-            warnings.warn(f"{error.cause}; torch computes it", SpecimenWarning, stacklevel=3)
-            return self._backend_for(self.engine(settings))
+        with self._lock:
+            try:
+                return self._backend_for(engine)
+            except ConversionError as error:
+                if settings.backend != "auto":
+                    raise
+                self._torch_only = True
+                warnings.warn(f"{error.cause}; torch computes it", SpecimenWarning, stacklevel=3)
+                return self._backend_for(self.engine(settings))
 
     def _on_processor(self, settings: PredictSettings) -> Backend:
-        self._backend = None
-        return self._backend_for(self.engine(settings.model_copy(update={"device": "cpu"})))
-
-    def _explain(self, error: BaseException, engine: Engine) -> DeviceError | ModelError:
-        if is_out_of_memory(error):
+        with self._lock:
             self._backend = None
+            return self._backend_for(self.engine(settings.model_copy(update={"device": "cpu"})))
+
+    def _explain(self, error: BaseException, backend: Backend) -> DeviceError | ModelError:
+        if is_out_of_memory(error):
+            with self._lock:
+                if self._backend is backend:
+                    self._backend = None
             return DeviceError(
-                f"{engine.device} ran out of memory", advice="Use a smaller --tile, or --device cpu."
+                f"{backend.engine.device} ran out of memory", advice="Use a smaller --tile, or --device cpu."
             )
         return ModelError(f"{self.card.name}: the network failed ({error})")
 

@@ -24,7 +24,7 @@ from ..core.tiling import Layout, Tile, piece
 from .backends import Answer, Ask, Backend, Piece
 from .card import ModelCard
 from .cores import lanes
-from .devices import is_out_of_memory
+from .devices import Engine, is_out_of_memory
 from .watching import Watch, Watcher
 
 Spot: TypeAlias = tuple[tuple[int, ...], int]
@@ -50,6 +50,8 @@ class Part:
         (rows, columns) class ids.
     confidence : array of float32 or None
         (rows, columns), where it was asked for.
+    engine : Engine
+        What computed it.
     """
 
     plane: tuple[int, ...]
@@ -58,6 +60,7 @@ class Part:
     columns: slice
     labels: NDArray[Any]
     confidence: NDArray[np.float32] | None
+    engine: Engine
 
     @property
     def spot(self) -> Spot:
@@ -153,6 +156,7 @@ class _Batch:
 
     spots: list[Spot]
     answers: Future[list[Answer]]
+    engine: Engine
 
 
 def tile_parts(job: Job) -> Iterator[Part]:
@@ -200,7 +204,7 @@ def _with_lanes(job: Job, left: dict[Spot, None], size: int, count: int) -> Iter
                     waiting.append(_begin(job, _take(job, begun, size), reader, pool))
                 batch = waiting.popleft()
                 for spot, answer in zip(batch.spots, batch.answers.result(), strict=True):
-                    part = _part(job, spot, answer)
+                    part = _part(job, spot, answer, batch.engine)
                     del left[spot]
                     yield part
         finally:
@@ -222,7 +226,8 @@ def _begin(job: Job, spots: list[Spot], reader: ThreadPoolExecutor, pool: Thread
         job.values(plane)  # here and not in a thread: it may warn, and the warning is the caller's
     pixels = reader.submit(lambda: [_read(job, spot) for spot in spots])
     backend = job.backend
-    return _Batch(spots, pool.submit(lambda: backend.answer(pixels.result(), job.ask)))
+    answers = pool.submit(lambda: backend.answer(pixels.result(), job.ask))
+    return _Batch(spots, answers, backend.engine)
 
 
 def _read(job: Job, spot: Spot) -> Piece:
@@ -232,13 +237,13 @@ def _read(job: Job, spot: Spot) -> Piece:
     return Piece(job.card.preprocessing.to_channels(cut), job.values(plane), tile.inner)
 
 
-def _part(job: Job, spot: Spot, answer: Answer) -> Part:
+def _part(job: Job, spot: Spot, answer: Answer, engine: Engine) -> Part:
     plane, number = spot
     tile = job.layout.tiles[number]
     job.enter(plane)
     if answer.scores is not None:
         job.watcher(plane).show(answer.scores, tile.rows, tile.columns)
-    return Part(plane, number, tile.rows, tile.columns, answer.labels, answer.confidence)
+    return Part(plane, number, tile.rows, tile.columns, answer.labels, answer.confidence, engine)
 
 
 # -- the whole picture at the network's scale --------------------------------------------------------
@@ -281,7 +286,8 @@ def _whole_part(job: Job, spot: Spot) -> Part:
     inner = scores[:, place.top : place.top + place.height, place.left : place.left + place.width]
     nearest = getattr(preprocessing.geometry, "answer", "nearest") == "nearest"
     answer = _nearest(job, plane, inner) if nearest else _smooth(job, plane, inner)
-    return Part(plane, number, rows, slice(0, job.image.width), answer.labels, answer.confidence)
+    columns = slice(0, job.image.width)
+    return Part(plane, number, rows, columns, answer.labels, answer.confidence, job.backend.engine)
 
 
 def _scores_or_fallback(job: Job, batch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -28,6 +28,7 @@ from .view_order import View, ViewOrder
 if TYPE_CHECKING:
     from ..core.files.label_store import LabelStore
     from ..models.card import ModelCard
+    from ..models.devices import Engine
     from ..models.predictor import Predictor
     from ..models.stream import Part, Spot
 
@@ -111,6 +112,8 @@ class Unfinished:
     full : array or None
         Labels of all planes, which the layer shows.
     done : set of Spot
+    engines : dict of Engine to None
+        What computed, in the order in which it came.
     total : int
         How many tiles there are.
     """
@@ -120,6 +123,7 @@ class Unfinished:
         self.full = labels
         self.picture: Any = None  # held, so that nothing else gets the identity that is in the signature
         self.done: set[Spot] = set()
+        self.engines: dict[Engine, None] = {}
         self.total = 0
 
 
@@ -205,7 +209,7 @@ class Live:
     def _into_memory(self, predictor: Predictor, report: Report) -> None:
         state, image = self.state, self.request.picture
         state.total = math.prod(image.planes()) * len(predictor.plan(image, self.request.settings).tiles)
-        # Closed at once when the run ends: until then no other run can use the predictor.
+        # Closed at once when the run ends, and with it the threads that compute.
         with closing(
             predictor.stream(
                 image, self.request.settings, report, order=self.order, done=frozenset(state.done)
@@ -242,7 +246,7 @@ class Live:
 
     def _open_store(self, predictor: Predictor) -> LabelStore:
         """Open a store that nobody else uses: that of the same work, to go on there, if it is free."""
-        from ..core.files.label_store import StoreInUseError
+        from ..core.files.folder_lock import StoreInUseError
         from ..models.large import open_result
 
         assert self.fingerprint is not None
@@ -257,6 +261,7 @@ class Live:
 
     def _note(self, part: Part) -> None:
         self.state.done.add(part.spot)
+        self.state.engines[part.engine] = None
         box = (part.plane, part.rows, part.columns)
         self._dirty.append(box)
         if self.preview is not None:
@@ -296,7 +301,7 @@ class Live:
             labels=self.state.labels,
             confidence=self.state.confidence,
             class_map=predictor.card.class_map,
-            provenance=predictor.describe(settings, predictor.engine(settings)),
+            provenance=predictor.describe(settings, *(self.state.engines or [predictor.engine(settings)])),
         )
         if settings.instances:
             from ..core.instances import separate

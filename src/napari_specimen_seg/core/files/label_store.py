@@ -25,7 +25,8 @@ from ..heap import give_back
 from ..progress import Progress, Report, silent
 from .atomic import write_error
 from .chunks import CACHE_BYTES, ChunkCache, ChunkedArray, create_array
-from .tile_notes import FINISHED, TileKey, crc_of, note_of, noted_tiles
+from .folder_lock import LOCK, StoreInUseError, locked
+from .tile_notes import FINISHED, Maker, TileKey, TileNote, crc_of, line_of, noted_tiles
 
 CHUNK = 1024
 """Side of a chunk: what a screen shows is a few of them, and a brush changes one or two."""
@@ -36,14 +37,10 @@ COARSEST = 1024
 FLUSH_EVERY_S = 5.0
 """No more than this is computed again after the program was killed."""
 
-_IDENTITY, _LOCK = "identity.json", "in-use.lock"
+_IDENTITY = "identity.json"
 
 _CLEAN = "closed"
 """A file that is there while the smaller levels agree with the largest, which alone is kept up to date."""
-
-
-class StoreInUseError(WriteError):
-    """A store that another program, or another part of this one, writes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ class LabelStore:
         self._noted = dict(noted_tiles(folder))
         self._is_clean = not self.continued or (folder / _CLEAN).exists()
         (folder / _CLEAN).unlink(missing_ok=True)
-        self._to_note: list[tuple[TileKey, int]] = []
+        self._to_note: list[tuple[TileKey, TileNote]] = []
         self._flushed = time.monotonic()
 
     @property
@@ -116,6 +113,12 @@ class LabelStore:
         with self.cache.lock:
             return len({*self._noted, *(key for key, _ in self._to_note)})
 
+    def makers(self) -> list[Maker]:
+        """Return all that computed tiles here, in the order in which they came."""
+        with self.cache.lock:
+            notes = [*self._noted.values(), *(note for _, note in self._to_note)]
+        return list(dict.fromkeys(note.maker for note in notes if note.maker))
+
     def recover(self, *, verify: bool, report: Report = silent) -> frozenset[TileKey]:
         """Bring an earlier run's store in order; return the tiles that need not be computed again.
 
@@ -129,9 +132,9 @@ class LabelStore:
             May raise `CancelledError`, which passes through.
         """
         if verify or not self._is_clean:
-            for number, (key, crc) in enumerate(list(self._noted.items())):
+            for number, (key, note) in enumerate(list(self._noted.items())):
                 report(Progress("checking what is done", number, len(self._noted)))
-                self._recover(key, crc if verify else None)
+                self._recover(key, note.crc if verify else None)
         self._is_clean = True
         return self.finished()
 
@@ -159,6 +162,7 @@ class LabelStore:
         key: TileKey,
         labels: NDArray[Any],
         confidence: NDArray[np.float32] | None = None,
+        maker: Maker = (),
     ) -> None:
         """Take a finished tile. It is on the disk after the next `flush`, which comes by itself.
 
@@ -169,6 +173,8 @@ class LabelStore:
             (rows, columns)
         confidence : array, optional
             (rows, columns)
+        maker : tuple of str
+            What computed it.
 
         Raises
         ------
@@ -183,7 +189,7 @@ class LabelStore:
             self.confidence.write(key.plane, key.rows, key.columns, sure)
             crc = crc_of(sure, crc)
         with self.cache.lock:
-            self._to_note.append((key, crc))
+            self._to_note.append((key, TileNote(crc, maker)))
         is_full = self.cache.waiting > CACHE_BYTES
         if is_full or time.monotonic() - self._flushed > FLUSH_EVERY_S:
             self.flush(all_levels=is_full)
@@ -237,7 +243,7 @@ class LabelStore:
             self.cache.flush(None if all_levels else (self.labels.name, "confidence"))
             if notes:
                 with (self.folder / FINISHED).open("a", encoding="ascii") as file:
-                    file.write("".join(note_of(key, crc) for key, crc in notes))
+                    file.write("".join(line_of(*noted) for noted in notes))
         except OSError as error:
             with self.cache.lock:
                 self._to_note = notes + self._to_note
@@ -295,7 +301,7 @@ def open_store(folder: Path, holds: StoreShape, identity: Mapping[str, Any]) -> 
     try:
         _refuse_foreign(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _locked(folder)
+        lock = locked(folder)
         difference = _difference(folder, wanted)
         if difference is not None:
             _clear(folder)
@@ -320,7 +326,7 @@ def _difference(folder: Path, wanted: Mapping[str, Any]) -> str | None:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    ours = any((folder / name).exists() for name in (_LOCK, _IDENTITY))
+    ours = any((folder / name).exists() for name in (LOCK, _IDENTITY))
     if os.path.lexists(folder) and not ours and (not folder.is_dir() or any(folder.iterdir())):
         raise WriteError("something else is there", path=folder, advice="Move it away.")
 
@@ -328,7 +334,7 @@ def _refuse_foreign(folder: Path) -> None:
 def remove_unused(folder: Path) -> bool:
     """Remove a store unless somebody works on it; tell whether it is gone."""
     try:
-        lock = _locked(folder)
+        lock = locked(folder)
     except (OSError, StoreInUseError):
         return False
     lock.release()
@@ -336,22 +342,9 @@ def remove_unused(folder: Path) -> bool:
     return not folder.exists()
 
 
-def _locked(folder: Path) -> Any:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / _LOCK, thread_local=False)  # it may be let go of in another thread
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise StoreInUseError(
-            "another program is working on it", path=folder, advice="Wait for it, or choose another folder."
-        ) from None
-    return lock
-
-
 def _clear(folder: Path) -> None:
     for entry in folder.iterdir():
-        if entry.name == _LOCK:
+        if entry.name == LOCK:
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

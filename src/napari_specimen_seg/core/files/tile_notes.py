@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+Maker = tuple[str, ...]
+"""What computed a tile, in words of whoever computes."""
+
 FINISHED = "finished.jsonl"
 
 
@@ -42,7 +45,14 @@ class TileKey(NamedTuple):
         return slice(self.left, self.right)
 
 
-def noted_tiles(folder: Path) -> Iterator[tuple[TileKey, int]]:
+class TileNote(NamedTuple):
+    """What is noted of a finished tile: the checksum of its pixels, and what computed it."""
+
+    crc: int
+    maker: Maker = ()
+
+
+def noted_tiles(folder: Path) -> Iterator[tuple[TileKey, TileNote]]:
     """Yield the tiles that are noted as finished; a line that was cut off counts for nothing."""
     with suppress(FileNotFoundError):
         text = (folder / FINISHED).read_text(encoding="ascii", errors="replace")
@@ -51,13 +61,13 @@ def noted_tiles(folder: Path) -> Iterator[tuple[TileKey, int]]:
                 file.write("\n")
         for line in text.splitlines():
             with suppress(ValueError, TypeError):
-                plane, top, bottom, left, right, crc = json.loads(line)
-                yield TileKey(tuple(plane), top, bottom, left, right), crc
+                plane, top, bottom, left, right, crc, *maker = json.loads(line)
+                yield TileKey(tuple(plane), top, bottom, left, right), TileNote(crc, tuple(map(str, maker)))
 
 
-def note_of(key: TileKey, crc: int) -> str:
+def line_of(key: TileKey, note: TileNote) -> str:
     """Return the line of a finished tile."""
-    return json.dumps([list(key.plane), *key[1:], crc], separators=(",", ":")) + "\n"
+    return json.dumps([list(key.plane), *key[1:], note.crc, *note.maker], separators=(",", ":")) + "\n"
 
 
 def crc_of(values: NDArray[Any], start: int = 0) -> int:
