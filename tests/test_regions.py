@@ -216,3 +216,14 @@ def test_regions_whose_squares_fill_64_bits_are_added_up_as_floats():
     assert whole.centroid.tolist() == [[side - 0.5, side - 0.5]]
     along, across = whole.variances((1, 1))
     assert [along[0], across[0]] == pytest.approx([(4 * n - 1) / 12] * 2, rel=1e-12)
+
+
+def test_counting_in_several_threads_counts_every_pixel_once(monkeypatch):
+    from napari_specimen_seg.core import histogram as counting
+
+    values = np.random.default_rng(0).integers(0, 12, 5 * 1000 + 7).astype(np.uint8)
+    values[-1] = 200
+    monkeypatch.setattr(counting, "_BLOCK", 640)
+    monkeypatch.setattr(counting, "_SHARED", 1000)
+    monkeypatch.setattr(counting, "cores", lambda: 3)
+    assert (counting.histogram(values) == np.bincount(values, minlength=256)).all()

@@ -18,7 +18,7 @@ MARGIN = 2
 BLOCK_PIXELS = 1 << 20
 """Of pictures in memory: small enough for the processor's cache, large enough that calls do not count."""
 
-LAZY_PIXELS = 1 << 22
+LAZY_PIXELS = 1 << 21
 """Of pictures on disk, whose chunks are put together to about so many."""
 
 _MAX_WIDTH = 1 << 15
