@@ -32,7 +32,7 @@ BAND_PIXELS = 1 << 26
 """How many pixels are looked at together; bounds memory for pictures that are not in it."""
 
 MAX_THREADS = 4
-"""How many blocks are added up at once; parts, which take a fifth as long, are found in one after the other."""
+"""How many blocks are added up at once; finding parts, one block after the other, takes a fifth as long."""
 
 _BLOCK = 1 << 18  # pixels that stay in the processor's cache while bincount widens them
 _TABLE_LIMIT = 1 << 22  # values above this are sorted instead of counted in a table
