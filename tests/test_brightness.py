@@ -1,5 +1,7 @@
 """The range of values of a picture: the same in memory and from the disk."""
 
+import threading
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -84,12 +86,43 @@ def test_moments_by_hand():
 
 def test_looking_can_be_stopped():
     def stop(progress):
-        assert progress.stage == "brightness"
+        assert progress.stage == "reading values"
         raise CancelledError
 
     plane = da.zeros((3000, 3000), np.uint8, chunks=1024)
     with pytest.raises(CancelledError):
         Preprocessing(values=ByPercentile()).value_range(plane, report=stop)
+
+
+def test_a_slow_disk_keeps_nobody_waiting_who_stops():
+    let_go, calls = threading.Event(), []
+
+    def slow(block):
+        let_go.wait(60)
+        return block
+
+    def stop(progress):
+        calls.append(progress)
+        if len(calls) == 6:
+            raise CancelledError
+
+    plane = da.zeros((3000, 3000), np.uint8, chunks=1024).map_blocks(slow, dtype=np.uint8)
+    try:
+        with pytest.raises(CancelledError):
+            Preprocessing(values=ByPercentile()).value_range(plane, report=stop)
+    finally:
+        let_go.set()
+    assert {progress.stage for progress in calls} == {"reading values"}
+
+
+def test_large_planes_in_memory_can_be_stopped_too(monkeypatch):
+    monkeypatch.setattr(brightness, "SIDE", 16)
+    monkeypatch.setattr(brightness, "READ_BYTES", 1000)
+    seen = []
+    Preprocessing(values=ByPercentile()).value_range(np.eye(100, dtype=np.uint8), report=seen.append)
+    assert [(one.stage, one.done, one.total) for one in seen[-7:]] == [
+        ("reading values", number, 7) for number in range(7)
+    ]
 
 
 def test_nothing_finite_is_refused():

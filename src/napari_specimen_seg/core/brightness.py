@@ -6,7 +6,7 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,11 @@ READ_BYTES = 16 << 20
 """About how much of a plane on the disk is read at once."""
 
 
+STAGE = "reading values"
+
+POLL_SECONDS = 0.2
+"""How often those who wait for a part look whether they should stop."""
+
 AT_ONCE = 1 << 17
 """How many values are counted in one go: numpy keeps Python's lock meanwhile, and a window would wait."""
 
@@ -54,7 +59,8 @@ class Pixels:
     on_paper : bool
         Whether the last channel is transparency, and the others are to be laid on white.
     report : callable
-        Called before every part that is read from the disk; may raise `CancelledError`.
+        Called before every part that is read from the disk, several times a second while one is waited
+        for, and between parts of large planes in memory; may raise `CancelledError`.
     """
 
     def __init__(self, plane: Any, *, on_paper: bool = False, report: Report = silent) -> None:
@@ -63,15 +69,22 @@ class Pixels:
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Yield squares row by row."""
-        if isinstance(self.plane, np.ndarray):
-            parts: Iterator[NDArray[Any]] = iter([self.plane])
-        else:
-            parts = self._from_disk()
+        parts = self._from_memory() if isinstance(self.plane, np.ndarray) else self._from_disk()
         for part in parts:
             for top in range(0, part.shape[0], SIDE):
                 for left in range(0, part.shape[1], SIDE):
                     square = part[top : top + SIDE, left : left + SIDE]
                     yield on_white(square) if self.on_paper else square
+
+    def _from_memory(self) -> Iterator[NDArray[Any]]:
+        """Cut a plane into bands of whole squares; it may be a memory map."""
+        each = max(1, self.plane.nbytes // max(1, self.plane.shape[0]))
+        high = max(1, READ_BYTES // each // SIDE) * SIDE
+        tops = range(0, self.plane.shape[0], high)
+        for number, top in enumerate(tops):
+            if len(tops) > 1:
+                self.report(Progress(STAGE, number, len(tops)))
+            yield self.plane[top : top + high]
 
     def _from_disk(self) -> Iterator[NDArray[Any]]:
         """Read parts of whole squares, a few ahead in other threads."""
@@ -81,18 +94,23 @@ class Pixels:
             for top in range(0, self.plane.shape[0], high)
             for left in range(0, self.plane.shape[1], wide)
         ]
-        with ThreadPoolExecutor(2, "brightness") as pool:
-            waiting: deque[Future[NDArray[Any]]] = deque()
-            try:
-                for number, place in enumerate(places):
-                    self.report(Progress("brightness", number, len(places)))
-                    waiting.append(pool.submit(_read, self.plane, place))
-                    if len(waiting) > 2:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        pool = ThreadPoolExecutor(2, "brightness")
+        waiting: deque[Future[NDArray[Any]]] = deque()
+        try:
+            for number, place in enumerate(places):
+                self.report(Progress(STAGE, number, len(places)))
+                waiting.append(pool.submit(_read, self.plane, place))
+                if len(waiting) > 2:
+                    yield self._waited(waiting.popleft(), Progress(STAGE, number, len(places)))
+            while waiting:
+                yield self._waited(waiting.popleft(), Progress(STAGE, len(places), len(places)))
+        finally:  # not waited for: whoever stops must not wait for a slow disk
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _waited(self, part: Future[NDArray[Any]], progress: Progress) -> NDArray[Any]:
+        while not wait([part], POLL_SECONDS).done:
+            self.report(progress)
+        return part.result()
 
     def _step(self) -> tuple[int, int]:
         """Return height and width of a part: whole squares, no smaller than what the file gives at once."""
