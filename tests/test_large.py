@@ -19,7 +19,7 @@ from napari_specimen_seg.core.errors import CancelledError, ImageError
 from napari_specimen_seg.core.files import label_store, labels_tiff, lazy, read_labels
 from napari_specimen_seg.core.files.confidence import is_confidence
 from napari_specimen_seg.core.image import SpecimenImage
-from napari_specimen_seg.models import large
+from napari_specimen_seg.models import large, memory
 from napari_specimen_seg.models.devices import Engine
 from napari_specimen_seg.models.settings import PredictSettings
 from small_network import load, load_by_percentile
@@ -90,12 +90,12 @@ def test_objects_are_separated_where_they_fit(scan, tmp_path):
     np.testing.assert_array_equal(found.object_class[np.asarray(found.data)], truth(scan))
 
 
-def test_objects_that_do_not_fit_are_refused_and_the_labels_are_kept(scan, tmp_path, monkeypatch):
-    monkeypatch.setattr(large, "_BYTES_TO_SEPARATE", 10**15)
+def test_objects_that_do_not_fit_are_refused_before_the_work(scan, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "BYTES_TO_SEPARATE", 10**15)
     (result,) = run(scan, tmp_path / "out", PredictSettings(instances=True))
     assert result.status == "failed"
     assert "separating objects needs" in result.message
-    assert (tmp_path / "out" / ".scan.unfinished.zarr").is_dir()
+    assert not (tmp_path / "out" / ".scan.unfinished.zarr").exists()
 
 
 def test_confidence_of_what_is_too_large_for_imagej_is_written_in_tiles(scan, tmp_path, monkeypatch):
@@ -156,7 +156,7 @@ import os, signal, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from napari_specimen_seg.core.files import label_store
-from napari_specimen_seg.models import large
+from napari_specimen_seg.models import large, memory
 import test_large
 label_store.CHUNK = label_store.COARSEST = 32
 label_store.FLUSH_EVERY_S = 0
@@ -204,14 +204,34 @@ def test_order_decides_what_comes_first(tmp_path):
     assert numbers == sorted(numbers, reverse=True)
 
 
-def test_memory_for_objects_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(large, "_BYTES_TO_SEPARATE", 10**15)
+def test_memory_for_objects_is_asked_for_before_the_work(tmp_path, monkeypatch):
     image = SpecimenImage(da.from_array(np.eye(99, dtype=np.uint8) * 255, chunks=40), "made")
     predictor, settings = load(""), PredictSettings(instances=True)
-    with large.open_result(tmp_path / "s.zarr", predictor, image, settings, {}) as store:
+    monkeypatch.setattr(memory, "BYTES_TO_SEPARATE", 10**15)
+    with pytest.raises(ImageError, match="made: separating objects needs"):
+        large.open_result(tmp_path / "s.zarr", predictor, image, settings, {})
+    assert not (tmp_path / "s.zarr").exists()
+    with pytest.raises(ImageError, match="separating objects needs"):
+        predictor.predict(image, settings, unexpected)
+
+
+def unexpected(progress):
+    raise AssertionError(progress)
+
+
+def test_labels_are_gone_on_with_where_there_is_no_memory_for_objects(tmp_path, monkeypatch):
+    image = SpecimenImage(da.from_array(np.eye(99, dtype=np.uint8) * 255, chunks=40), "made")
+    predictor, settings = load(""), PredictSettings(instances=True)
+    folder = tmp_path / "s.zarr"
+    with large.open_result(folder, predictor, image, settings, {}) as store:
         list(large.predict_into(store, predictor, image, settings))
-        with pytest.raises(ImageError, match="need not be computed again"):
-            large.stored_prediction(store, predictor, settings)
+        with monkeypatch.context() as full:
+            full.setattr(memory, "BYTES_TO_SEPARATE", 10**15)
+            with pytest.raises(ImageError, match="what is segmented already is kept"):
+                large.stored_prediction(store, predictor, settings)
+    with large.open_result(folder, predictor, image, PredictSettings(), {}) as store:
+        assert store.continued
+        assert not list(large.predict_into(store, predictor, image, PredictSettings()))
 
 
 def test_what_computed_is_kept_for_those_who_go_on(tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import ImageError, SpecimenWarning
+from ..core.errors import SpecimenWarning
 from ..core.files.label_store import LabelStore, StoreShape, open_store
 from ..core.files.tile_notes import TileKey
 from ..core.image import Array, Prediction, SpecimenImage
@@ -19,6 +19,7 @@ from ..core.preprocessing import Tiles
 from ..core.progress import Progress, Report, silent
 from ..core.provenance import package_versions
 from .devices import Engine
+from .memory import refuse_to_separate
 from .settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 STORED_ABOVE = 1 << 27
 """Results of more pixels than this are kept on the disk while they are made."""
-
-_BYTES_TO_SEPARATE = 24
-"""About what separating objects takes for each pixel: labels, distances, numbers, the order of flooding."""
 
 
 def needs_store(image: SpecimenImage, predictor: Predictor) -> bool:
@@ -74,19 +72,27 @@ def open_result(
     -------
     LabelStore
 
+    Raises
+    ------
+    ImageError
+        If objects are to be separated and there is not enough memory for it: said before the work.
+
     Warns
     -----
     SpecimenWarning
         If there was an unfinished result of something else, which is dropped.
     """
     shape = (*image.planes(), image.height, image.width)
+    if settings.instances:
+        refuse_to_separate(shape, image.name)
     holds = StoreShape(shape, str(np.dtype(predictor.card.class_map.label_dtype)), settings.confidence)
     described = predictor.describe(settings, predictor.engine(settings))
     plan = predictor.plan(image, settings)
     identity = {
         "picture": dict(picture),
         "model": described["model"],
-        "settings": described["settings"],
+        # Objects are separated afterwards: labels are the same with and without.
+        "settings": {key: value for key, value in described["settings"].items() if key != "instances"},
         "engine": described["engine"],
         "versions": package_versions(),
         "tiles": [plan.height, plan.width, len(plan.tiles)],
@@ -189,16 +195,9 @@ def engines_of(store: LabelStore) -> list[Engine]:
 
 def _with_objects(prediction: Prediction, store: LabelStore, report: Report) -> Prediction:
     """Separate objects, which needs all labels at once: an object may reach anywhere."""
-    import psutil
-
     from ..core.instances import separate
 
-    need, free = store.labels.size * _BYTES_TO_SEPARATE, psutil.virtual_memory().available
-    if need > 0.9 * free:
-        raise ImageError(
-            f"separating objects needs {need / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free",
-            advice="Segment without separating objects; the labels are kept and need not be computed again.",
-        )
+    refuse_to_separate(store.labels.shape, "labels")  # again: others may have taken memory meanwhile
     report(Progress("separating objects", 0, 1))
     objects, classes = separate(np.asarray(store.labels), prediction.class_map)
     return replace(prediction, objects=objects, object_classes=classes)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..core.errors import ImageError
 from ..core.image import SpecimenImage
 
+BYTES_TO_NUMBER = 5
+"""What objects take for every pixel of all planes: labels and numbers."""
 
-def refuse_too_large(image: SpecimenImage, confidence: bool, *, whole: bool = True) -> None:
+BYTES_TO_SEPARATE = 19
+"""About what is needed beside for every pixel of one plane: distances, parts, the order of flooding."""
+
+
+def refuse_too_large(
+    image: SpecimenImage, confidence: bool, *, whole: bool = True, objects: bool = False
+) -> None:
     """Refuse a picture whose planes, labels and confidence together exceed the free memory.
 
     Parameters
@@ -18,6 +28,8 @@ def refuse_too_large(image: SpecimenImage, confidence: bool, *, whole: bool = Tr
         Whether a confidence is kept for every pixel.
     whole : bool
         Whether a whole plane is looked at at once, and not a tile.
+    objects : bool
+        Whether objects are to be separated afterwards.
 
     Raises
     ------
@@ -37,4 +49,35 @@ def refuse_too_large(image: SpecimenImage, confidence: bool, *, whole: bool = Tr
             f"{image.name}: {image.height} x {image.width} pixels need {need / 1e9:.1f} GB of memory, "
             f"{free / 1e9:.1f} GB are free",
             advice="Close other programs, cut the picture into parts, or use a smaller version of it.",
+        )
+    if objects:
+        refuse_to_separate((*image.planes(), image.height, image.width), image.name)
+
+
+def refuse_to_separate(shape: tuple[int, ...], name: str) -> None:
+    """Refuse to separate the objects of labels that do not fit into memory with all that it takes.
+
+    An object may reach anywhere, and where it is cut depends on all of it: so it is not done in pieces.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the labels, (..., Y, X).
+    name : str
+        Of the picture.
+
+    Raises
+    ------
+    ImageError
+        With how much is needed and how much is free.
+    """
+    import psutil
+
+    need = math.prod(shape) * BYTES_TO_NUMBER + math.prod(shape[-2:]) * BYTES_TO_SEPARATE
+    free = psutil.virtual_memory().available
+    if need > 0.9 * free:
+        raise ImageError(
+            f"{name}: separating objects needs {need / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free",
+            advice="Segment without separating objects and measure per object, which takes connected parts; "
+            "what is segmented already is kept.",
         )

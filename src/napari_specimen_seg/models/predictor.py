@@ -132,7 +132,8 @@ class Predictor:
         image = SpecimenImage.of(picture)
         self._refuse_unfit(settings, image)
         self.engine(settings)  # refuses what this machine does not have
-        refuse_too_large(image, settings.confidence, whole=not isinstance(self._geometry, Tiles))
+        whole = not isinstance(self._geometry, Tiles)
+        refuse_too_large(image, settings.confidence, whole=whole, objects=settings.instances)
         shape = (*image.planes(), image.height, image.width)
         labels = np.zeros(shape, self.card.class_map.label_dtype)
         confidence = np.zeros(shape, np.float32) if settings.confidence else None
