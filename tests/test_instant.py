@@ -10,7 +10,8 @@ from napari_specimen_seg import load_model
 from napari_specimen_seg.core.classes import PRESETS, ClassMap, LabelClass
 from napari_specimen_seg.core.errors import CancelledError, ModelError, SpecimenError
 from napari_specimen_seg.core.image import SpecimenImage
-from napari_specimen_seg.core.preprocessing import PadToSquare, Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import PadToSquare, Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.bundle import read_card, write_bundle
 from napari_specimen_seg.models.card import Binary, ModelCard, Softmax
 from napari_specimen_seg.models.network import build_network
@@ -98,14 +99,18 @@ def test_a_round_can_be_undone_and_the_encoder_never_changes(model):
     weights = {k: v.clone() for k, v in session.network.state_dict().items()}
     first = session.predict(lesson.image).labels
     session.learn([lesson], steps=5)
-    after = session.network.state_dict()
+    after = {k: v.clone() for k, v in session.network.state_dict().items()}
     assert all(torch.equal(weights[k], after[k]) for k in weights if k.startswith("encoder."))
     assert any(not torch.equal(weights[k], after[k]) for k in weights)
+    assert session.steps == 5
     assert session.undo()
-    after = session.network.state_dict()
-    assert all(torch.equal(weights[k], after[k]) for k in weights)
+    assert session.steps == 0
+    again = session.network.state_dict()
+    assert all(torch.equal(weights[k], again[k]) for k in weights)
     assert np.array_equal(session.predict(lesson.image).labels, first)
     assert not session.undo()
+    session.learn([lesson], steps=5)  # as if the first round had never been
+    assert all(torch.equal(v, session.network.state_dict()[k]) for k, v in after.items())
 
 
 def test_the_same_strokes_and_steps_give_the_same_model(model):
@@ -346,3 +351,7 @@ def test_the_command_line_learns_from_files(model, tmp_path):
     assert done.exception is None
     assert done.return_value == 0
     assert "strokes on 1 pictures" in read_card(tmp_path / "out").training.notes
+    options[options.index("--instant") : options.index("--instant") + 2] = ["--instant-steps", 3]
+    options[options.index("-o") + 1] = tmp_path / "three"
+    CliRunner().invoke(command, [str(o) for o in [*options, "--from", model]], standalone_mode=False)
+    assert "for 3 steps" in read_card(tmp_path / "three").training.notes

@@ -1,5 +1,9 @@
 """Learning from strokes in the Train dock: what is drawn stays, the answer changes, nothing blocks."""
 
+import shlex
+import threading
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QSettings
@@ -12,6 +16,7 @@ pytest.importorskip("pytestqt")
 from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.errors import DeviceError, SpecimenError
 from napari_specimen_seg.core.image import Prediction
+from napari_specimen_seg.core.progress import Progress
 from napari_specimen_seg.plugin.stroke_layers import BACKGROUND, painted_map, with_class
 from napari_specimen_seg.plugin.train import TrainDock
 from napari_specimen_seg.plugin.train_layers import open_pairs
@@ -25,21 +30,25 @@ class Teachable:
     error: Exception | None = None
 
     def __init__(self, model):
-        self.model, self.says, self.rounds, self.is_alive = model, [0], [], True
+        self.model, self.says, self.rounds, self.asked, self.is_alive = model, [0], [], [], True
         self.class_map = PRESETS["beetle-parts"]
         Teachable.made.append(self)
 
     def predict(self, image, report):
+        self.asked.append(image)
         report_labels = np.full((image.height, image.width), self.says[-1], self.class_map.label_dtype)
         return Prediction(report_labels, None, self.class_map, {})
 
-    def learn(self, lessons, *, class_map, report):
+    def learn(self, lessons, *, class_map, answer, report):
         if self.error is not None:
             raise self.error
         self.class_map = class_map
         self.rounds.append(lessons)
         self.says.append(int(max(lesson.labels[lesson.known].max() for lesson in lessons)))
-        return [self.predict(lesson.image, report) for lesson in lessons]
+        return [self.predict(image, report) for image in answer]
+
+    def steps(self, report):
+        return 7 * len(self.rounds)
 
     def undo(self, report):
         return len(self.says) > 1 and bool(self.says.pop())
@@ -189,4 +198,125 @@ def test_colours_and_names_of_what_is_drawn_are_all_different():
 def test_without_a_picture_it_says_what_to_do(panel):
     panel._dock.viewer.layers.clear()
     panel.go.click()
-    assert panel._dock.status.text.text() == "no picture is open. Open one that is no stack, then draw on it."
+    assert panel._dock.status.text.text() == "no picture is open. Open one, then draw on it."
+
+
+# -- stacks ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stack(panel):
+    viewer = panel._dock.viewer
+    viewer.layers.clear()
+    viewer.add_image(np.arange(4 * 30 * 40, dtype=np.uint16).reshape(4, 30, 40), name="scan")
+    viewer.dims.set_point(0, 1)
+    return viewer
+
+
+def test_planes_with_strokes_are_lessons_and_the_shown_one_is_answered_first(panel, stack, qtbot):
+    strokes = draw(panel, 3, np.s_[1, 2:5])
+    assert strokes.data.shape == (4, 30, 40)
+    draw(panel, BACKGROUND, np.s_[3, 20:22])
+    learned(panel, qtbot, panel.go.click)
+    process = Teachable.made[0]
+    assert [lesson.image.name for lesson in process.rounds[0]] == ["scan_001", "scan_003"]
+    assert [int(lesson.known.sum()) for lesson in process.rounds[0]] == [120, 80]
+    answer = stack.layers["scan answer"]
+    qtbot.waitUntil(lambda: (answer.data[3] == 3).all(), timeout=10_000)
+    first, second = (int(np.asarray(image.data)[0, 0]) // 1200 for image in process.asked)
+    assert (first, second) == (1, 3)
+    assert (answer.data[1] == 3).all()
+    assert not answer.data[[0, 2]].any()  # nobody looked there
+
+
+def test_a_plane_is_answered_when_it_is_shown(panel, stack, qtbot):
+    draw(panel, 2, np.s_[1, 2:5])
+    learned(panel, qtbot, panel.go.click)
+    answer = stack.layers["scan answer"]
+    stack.dims.set_point(0, 2)
+    qtbot.waitUntil(lambda: (answer.data[2] == 2).all(), timeout=10_000)
+    asked = len(Teachable.made[0].asked)
+    stack.dims.set_point(0, 1)
+    qtbot.wait(400)
+    assert len(Teachable.made[0].asked) == asked  # it has an answer of this round
+    draw(panel, 5, np.s_[1, 8:10])
+    learned(panel, qtbot, panel.go.click)
+    stack.dims.set_point(0, 2)
+    qtbot.waitUntil(lambda: (answer.data[2] == 5).all(), timeout=10_000)
+
+
+def test_learning_does_not_wait_for_answers_on_other_planes(panel, stack, qtbot, monkeypatch):
+    draw(panel, 2, np.s_[:, 2:5])
+    begun, go_on = threading.Event(), threading.Event()
+    answered = Teachable.predict
+
+    def slow(self, image, report):
+        begun.set() if len(self.asked) else None
+        while len(self.asked) and not go_on.wait(0.01):
+            report(Progress("tile", 0, 1))
+        return answered(self, image, report)
+
+    monkeypatch.setattr(Teachable, "predict", slow)
+    learned(panel, qtbot, panel.go.click)
+    qtbot.waitUntil(begun.is_set, timeout=10_000)
+    assert panel.go.isEnabled()
+    panel.go.click()
+    go_on.set()
+    qtbot.waitUntil(lambda: len(Teachable.made[0].rounds) == 2, timeout=10_000)
+
+
+def test_strokes_that_do_not_fit_into_the_memory_are_one_line(panel, stack, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    panel.legend.buttons[3].click()
+    assert "need more memory than is free" in panel._dock.status.text.text()
+    assert [layer.name for layer in stack.layers] == ["scan"]
+
+
+# -- reproduce -------------------------------------------------------------------------------------------
+
+
+def test_the_command_learns_the_same_from_the_files_that_are_saved(panel, stack, qtbot, tmp_path):
+    torch = pytest.importorskip("torch")
+    from napari_specimen_seg.models.bundle import read_card, read_weights
+    from napari_specimen_seg.training.config import TrainConfig
+    from napari_specimen_seg.training.instant import InstantSession
+    from napari_specimen_seg.training.instant_run import run_instant
+    from test_instant import card, write
+
+    stack.layers["scan"].metadata["bit_depth"] = 14
+    model = write(tmp_path / "models" / "toy", card())
+    panel.start_from.refresh()
+    panel.start_from.choose("toy")
+    dock = panel._dock
+    dock.reproduce.toggle.click()
+    assert dock.reproduce.command.toPlainText().endswith(" --instant 6")
+    draw(panel, 1, np.s_[1, 2:5])
+    draw(panel, BACKGROUND, np.s_[3, 20:22])
+    learned(panel, qtbot, panel.go.click)
+    panel.out.setText("taught")
+    command = shlex.split(dock.reproduce.command.toPlainText())
+    assert command == [
+        *("specimen-seg", "train", "--config", "train.toml"),
+        *("-o", str(tmp_path / "models" / "taught"), "--instant-steps", "7"),
+    ]
+    dock.reproduce.save_settings(tmp_path / "train.toml")
+    qtbot.waitUntil(lambda: "Wrote 2 pictures with strokes" in dock.status.text.text(), timeout=10_000)
+
+    session = InstantSession(model)
+    session.learn(Teachable.made[0].rounds[0], steps=7, class_map=panel._class_map, answer=())
+    session.save(tmp_path / "here")
+    run_instant(TrainConfig.from_toml(tmp_path / "train.toml"), tmp_path / "there", 0, print, steps=7)
+    here, there = (
+        read_weights(folder, read_card(folder)) for folder in (tmp_path / "here", tmp_path / "there")
+    )
+    assert all(torch.equal(value, there[key]) for key, value in here.items())
+
+
+def test_rounds_are_told_to_be_learned_in_one(panel, qtbot):
+    draw(panel, 3)
+    for _ in range(2):
+        learned(panel, qtbot, panel.go.click)
+    assert "in one round what was learned in 2" in panel.recipe().note
+    assert panel.recipe().command.endswith(" --instant-steps 14")
+    panel.out.setText("a/b")
+    assert "is no name of a folder" in panel.recipe().note

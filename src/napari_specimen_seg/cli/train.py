@@ -100,7 +100,20 @@ def settings_options(command: Any) -> Any:
     metavar="SECONDS",
     help="Learn for so many seconds from strokes on a few pictures; the encoder of --from stays as it is.",
 )
-def command(output: Path, resume: bool, progress: str, instant: float | None, **given: Any) -> int:
+@click.option(
+    "--instant-steps",
+    type=click.IntRange(1, 1_000_000),
+    metavar="NUMBER",
+    help="As --instant, but so many steps, however long they take: the same strokes give the same model.",
+)
+def command(
+    output: Path,
+    resume: bool,
+    progress: str,
+    instant: float | None,
+    instant_steps: int | None,
+    **given: Any,
+) -> int:
     """Train a model on labelled pictures.
 
     Leaves a model folder that needs nothing else to predict: use it with "predict -m MODEL_DIR".
@@ -109,6 +122,8 @@ def command(output: Path, resume: bool, progress: str, instant: float | None, **
     from ..training.checkpoints import SETTINGS
     from ..training.config import TrainConfig
 
+    if instant is not None and instant_steps is not None:
+        raise click.UsageError("--instant says how long, --instant-steps how much; give one of them")
     if resume and given["config"] is None and (output / SETTINGS).is_file():
         given["config"] = output / SETTINGS
     config = config_of(TrainConfig(), given)
@@ -116,19 +131,26 @@ def command(output: Path, resume: bool, progress: str, instant: float | None, **
     stop = threading.Event()
     show = _Show(json=progress == "json")
     with _signals_stop(stop):
-        if instant is not None:
-            return _instant(config, output, instant, show, stop)
+        if instant is not None or instant_steps is not None:
+            return _instant(config, output, instant or 0.0, instant_steps, show, stop)
         from ..training.run import run_training
 
         card = run_training(config, output, show, resume=resume, stop=stop, hurry=HURRY_SECONDS)
     return 0 if card is not None else 1
 
 
-def _instant(config: TrainConfig, output: Path, seconds: float, show: _Show, stop: threading.Event) -> int:
-    """Learn for seconds; nothing is left if it is stopped."""
+def _instant(
+    config: TrainConfig,
+    output: Path,
+    seconds: float,
+    steps: int | None,
+    show: _Show,
+    stop: threading.Event,
+) -> int:
+    """Learn for seconds, or so many steps; nothing is left if it is stopped."""
     from ..training.instant_run import run_instant
 
-    run_instant(config, output, seconds, show, stop.is_set)
+    run_instant(config, output, seconds, show, stop.is_set, steps=steps)
     return 0
 
 

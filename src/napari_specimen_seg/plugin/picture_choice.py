@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QWidget
 
 from .dock import Dock, heading, quiet, slim
 from .layer_picker import LayerPicker
-from .pictures import describe_layer, plane_shape, shown_plane
+from .pictures import describe_layer, plane_in_view, plane_shape
 from .results import Plane, origin_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class PictureChoice(QWidget):
         layer = self.layer
         if layer is None or not self.is_one_plane:
             return None
-        return shown_plane(layer, layer.world_to_data(self._dock.viewer.dims.point[-layer.ndim :]))
+        return plane_in_view(self._dock.viewer, layer)
 
     def pixels(self) -> int:
         """Return how many pixels are to be segmented."""

@@ -12,6 +12,7 @@ from ..core.image import PixelSize, SpecimenImage, label_axes, unit_name
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
+    from napari.viewer import Viewer
 
 CHANNEL_NAMES = ("c", "ch", "channel", "channels")
 """What an axis may be called that holds channels, not planes."""
@@ -213,6 +214,11 @@ def shown_plane(layer: Image, step: tuple[int, ...]) -> tuple[int, ...]:
     wanted = [int(s) for axis, s in enumerate(step) if axis != channels or layer.rgb]
     shape = plane_shape(layer)
     return tuple(min(max(0, at), n - 1) for at, n in zip(wanted, shape, strict=False))
+
+
+def plane_in_view(viewer: Viewer, layer: Image) -> tuple[int, ...]:
+    """Return the indices of the plane of a picture that the viewer shows; () for a single picture."""
+    return shown_plane(layer, layer.world_to_data(viewer.dims.point[-layer.ndim :]))
 
 
 def describe_layer(layer: Layer) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import (
     QApplication,
@@ -48,7 +49,14 @@ class Reproduce(QWidget):
         Returns the recipe for the dock as it stands.
     save_as : str
         What the settings file is called in the command; empty where the command needs none.
+
+    Signals
+    -------
+    saved
+        The settings were written to a file.
     """
+
+    saved = Signal()
 
     def __init__(
         self, recipe: Callable[[], Recipe], parent: QWidget | None = None, *, save_as: str = ""
@@ -106,6 +114,8 @@ class Reproduce(QWidget):
                 draft.write_text(self._recipe().settings, encoding="utf-8")
         except SpecimenError as error:
             show_error(str(error))
+            return
+        self.saved.emit()
 
     def _turn(self, on: bool) -> None:
         self.setVisible(on)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.classes import ClassMap, LabelClass, default_color
-from ..core.image import Prediction, SpecimenLabels
+from ..core.errors import ImageError
+from ..core.image import Prediction, SpecimenImage, SpecimenLabels
 from .layers import class_colormap
-from .pictures import labels_array, picture_of, placement_of
-from .results import labels_layer_of
-from .train_layers import HELPER
+from .pictures import picture_of, placement_of, plane_shape
+from .results import axes_of, full_of, labels_layer_of
+from .train_layers import HELPER, Held, OpenPair, free_stem, snapshots
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -32,15 +35,28 @@ OPACITY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Strokes:
-    """A picture and the layer in which strokes are drawn on it, None where there is none yet."""
+    """A picture and the layer in which strokes are drawn on it."""
 
     picture: Image
-    layer: Labels | None
+    layer: Labels
 
     def show_classes(self, class_map: ClassMap) -> None:
         """Give the layer the names and colours of classes."""
-        if self.layer is not None:
-            self.layer.colormap = class_colormap(painted_map(class_map))
+        painted = painted_map(class_map)
+        self.layer.colormap = class_colormap(painted)
+        self.layer.metadata["class_map"] = painted
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a model is to answer on: a picture, or a plane of a stack."""
+
+    picture: Image
+    plane: tuple[int, ...] = ()
+
+    def image(self) -> SpecimenImage:
+        """Return it as a model takes it; lazy data stay lazy."""
+        return picture_of(self.picture, self.plane or None)
 
 
 def painted_map(class_map: ClassMap) -> ClassMap:
@@ -91,40 +107,65 @@ def strokes_layer(viewer: Viewer, picture: Image, class_map: ClassMap) -> Labels
     Returns
     -------
     napari Labels layer
-        On top; 0 where nobody drew.
+        On top, with the planes of the picture; 0 where nobody drew.
+
+    Raises
+    ------
+    ImageError
+        If the picture is larger than the memory.
     """
-    found = next((s for s in strokes_in(viewer) if s.picture is picture and s.layer is not None), None)
-    if found is not None and found.layer is not None:
+    found = next((s for s in strokes_in(viewer) if s.picture is picture), None)
+    if found is not None:
         found.show_classes(class_map)
         return found.layer
     image = picture_of(picture)
+    _refuse_too_large(image)
+    painted = painted_map(class_map)
     layer = viewer.add_labels(
-        np.zeros((image.height, image.width), np.uint16),
+        np.zeros((*image.planes(), image.height, image.width), np.uint16),
         name=f"{picture.name} strokes",
-        colormap=class_colormap(painted_map(class_map)),
-        metadata={STROKES: str(picture.unique_id), HELPER: True},
+        colormap=class_colormap(painted),
+        metadata={STROKES: str(picture.unique_id), HELPER: True, "class_map": painted},
         **placement_of(picture),
     )
     layer.brush_size = max(4, round(min(image.height, image.width) / 60))
     return layer
 
 
-def lessons_of(drawn: list[Strokes]) -> list[Lesson]:
-    """Take pictures and strokes as they are now; without a layer nothing is drawn.
+def _refuse_too_large(image: SpecimenImage) -> None:
+    import psutil
+
+    pixels = math.prod(image.planes()) * image.height * image.width
+    if pixels * np.dtype(np.uint16).itemsize > psutil.virtual_memory().available // 2:
+        raise ImageError(
+            f"{image.name}: strokes on so large a picture need more memory than is free",
+            advice="Open a part of it.",
+        )
+
+
+def stroke_pairs(viewer: Viewer) -> list[OpenPair]:
+    """Return the pictures that have a layer of strokes, with it."""
+    taken: set[str] = set()
+    return [OpenPair(free_stem(s.picture.name, taken), s.picture, s.layer) for s in strokes_in(viewer)]
+
+
+def lessons_from(held: list[Held]) -> list[Lesson]:
+    """Take pictures and strokes as they are now; for another thread than the window's.
+
+    Parameters
+    ----------
+    held : list of Held
 
     Returns
     -------
     list of Lesson
+        One for each picture or plane with strokes, called and sorted like the files that
+        `train_layers.write_snapshots` writes: from these the command line learns the same.
     """
     from ..training.lesson import Lesson
 
-    lessons = []
-    for strokes in drawn:
-        image = picture_of(strokes.picture)
-        shape = image.height, image.width
-        data: Any = np.zeros(shape, np.uint16) if strokes.layer is None else labels_array(strokes.layer)
-        lessons.append(Lesson.sparse(image, np.array(data), 0, BACKGROUND))
-    return lessons
+    drawn = sorted(snapshots(held, blank=False), key=lambda item: item.stem)
+    return [Lesson.sparse(item.image.replace(name=item.stem), item.labels, 0, BACKGROUND) for item in drawn]
 
 
 def answer_layer(viewer: Viewer, picture: Image) -> Labels | None:
@@ -133,30 +174,44 @@ def answer_layer(viewer: Viewer, picture: Image) -> Labels | None:
     return next((layer for layer in viewer.layers if layer.metadata.get(ANSWER) == wanted), None)
 
 
-def show_answer(viewer: Viewer, picture: Image, prediction: Prediction) -> Labels:
-    """Show what the model says of a picture, under the strokes; which layer is selected stays.
+def show_answer(viewer: Viewer, target: Target, prediction: Prediction) -> Labels:
+    """Show what the model says of a picture or plane, under the strokes; which layer is selected stays.
 
     Parameters
     ----------
     viewer : napari.Viewer
-    picture : napari Image layer
+    target : Target
     prediction : Prediction
 
     Returns
     -------
     napari Labels layer
     """
-    layer = answer_layer(viewer, picture)
-    if layer is not None and layer.data.dtype == np.asarray(prediction.labels).dtype:
-        layer.data = np.asarray(prediction.labels)
+    labels = np.asarray(prediction.labels)
+    layer = answer_layer(viewer, target.picture)
+    if layer is None or layer.data.dtype != labels.dtype:
+        return _new_answer(viewer, target, labels, prediction.class_map, layer)
+    if target.plane:
+        layer.data[target.plane] = labels
+        layer.refresh()
+    else:
+        layer.data = labels
+    if layer.metadata["class_map"] != prediction.class_map:
         layer.colormap = class_colormap(prediction.class_map)
         layer.metadata["class_map"] = prediction.class_map
-        return layer
-    if layer is not None:
-        viewer.layers.remove(layer)
+    return layer
+
+
+def _new_answer(
+    viewer: Viewer, target: Target, labels: NDArray[Any], class_map: ClassMap, old: Labels | None
+) -> Labels:
+    """Put a layer for answers on a picture into the viewer, instead of one that cannot hold them."""
+    picture = target.picture
+    if old is not None:
+        viewer.layers.remove(old)
     active = viewer.layers.selection.active
-    labels = np.asarray(prediction.labels)
-    found = SpecimenLabels(labels, f"{picture.name} answer", "YX", class_map=prediction.class_map)
+    full = full_of(labels, plane_shape(picture), target.plane or None)
+    found = SpecimenLabels(full, f"{picture.name} answer", axes_of(full), class_map=class_map)
     made = labels_layer_of(found, placement_of(picture))
     made.opacity = OPACITY
     made.metadata.update({ANSWER: str(picture.unique_id), HELPER: True})

@@ -17,7 +17,7 @@ from ..training.config import TrainConfig
 from .dock import Dock, button, primary, row
 from .library_events import library_events
 from .plot_canvas import ThemedPlot
-from .reproduce import Reproduce
+from .reproduce import Recipe, Reproduce
 from .status import duration
 from .train_after import AfterTraining
 from .train_close import CloseGuard, ask_fate
@@ -27,7 +27,7 @@ from .train_layers import TooFewError, write_open
 from .train_left import LeftBanner, forget_run, note_run
 from .train_overlay import Overlay
 from .train_rate import Found, rate_work
-from .train_recipe import data_folder
+from .train_recipe import SETTINGS_NAME, data_folder
 from .train_setup import Setup
 from .train_strokes import BEGIN, StrokesPanel
 from .train_watch import Watcher
@@ -71,7 +71,7 @@ class TrainDock(Dock):
         self.overlay_on = QCheckBox("show the validation picture while training")
         self.overlay_on.setChecked(True)
         self.after = AfterTraining(self)
-        self.reproduce = Reproduce(self.setup.recipe_text, save_as="train.toml")
+        self.reproduce = Reproduce(self._recipe, save_as=SETTINGS_NAME)
         self.left = LeftBanner()
         self.watcher = Watcher(self)
         self.overlay = Overlay(self.viewer)
@@ -105,7 +105,7 @@ class TrainDock(Dock):
         self.strokes.setVisible(strokes)
         self.reproduce.toggle.setChecked(False)
         running = self.watcher.is_running
-        for part in (self.setup, self.go, self.reproduce.toggle):
+        for part in (self.setup, self.go):
             part.setVisible(not strokes)
         for part in (self.stop, self.overlay_on):
             part.setVisible(running and not strokes)
@@ -113,6 +113,14 @@ class TrainDock(Dock):
         self.curves.setVisible(not strokes and bool(self.curves.epochs or self.curves.steps))
         if self.job is None and not running:
             self.status.show_hint(BEGIN if strokes else HINT)
+
+    def _recipe(self) -> Recipe:
+        """Return the command line and the settings of what is shown."""
+        return self.strokes.recipe() if self.mode_strokes.isChecked() else self.setup.recipe_text()
+
+    def _on_recipe_saved(self) -> None:
+        if self.mode_strokes.isChecked():
+            self.strokes.write_strokes()
 
     def _connect(self) -> None:
         self.setup.data_changed.connect(self._look_soon.start)
@@ -124,6 +132,8 @@ class TrainDock(Dock):
         self.left.watch_asked.connect(self.watch)
         self.left.use_asked.connect(self.after.take_up)
         self.left.resume_asked.connect(self.resume)
+        self.reproduce.saved.connect(self._on_recipe_saved)
+        self.strokes.changed.connect(self.reproduce.refresh)
         self.strokes.saved.connect(lambda folder: self.after.show_model(folder, held_out=False))
         self.watcher.told.connect(self.on_event)
         self.watcher.ended.connect(self.on_end)
@@ -383,5 +393,5 @@ class TrainDock(Dock):
         self._guard.let_go()
         self.overlay.shut_down()
         self.setup.shut_down()
-        self.strokes.close_process()
+        self.strokes.shut_down()
         super().shut_down()

@@ -169,12 +169,19 @@ def hold(pairs: list[OpenPair]) -> list[Held]:
     return found
 
 
-def snapshots(held: list[Held]) -> Iterator[Snapshot]:
-    """Take pictures and labels as they are now, one after the other; of stacks the planes with any label."""
+def snapshots(held: list[Held], *, blank: bool = True) -> Iterator[Snapshot]:
+    """Take pictures and labels as they are now, one after the other; of stacks the planes with any label.
+
+    Parameters
+    ----------
+    held : list of Held
+    blank : bool
+        Whether single pictures without any label count too.
+    """
     for item in held:
         for plane in np.ndindex(*item.labels.shape[:-2]):
             labels = np.array(item.labels[plane])
-            if not plane or labels.any():
+            if (blank and not plane) or labels.any():
                 yield Snapshot(stem_of(item.stem, plane), plane_of(item.image, plane), labels, item.class_map)
 
 

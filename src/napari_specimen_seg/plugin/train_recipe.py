@@ -10,12 +10,18 @@ from ..models.library import find_model, own_folder
 from ..training.config import TrainConfig
 from ..training.start import taken_over
 from .reproduce import Recipe
+from .stroke_layers import BACKGROUND
+from .train_layers import folders_in
 from .train_settings import Changes, TrainSettings
 
 if TYPE_CHECKING:
     from ..core.classes import ClassMap
+    from .stroke_teacher import Teacher
 
 SETTINGS_NAME = "train.toml"
+
+ROUND_SECONDS = 6.0
+"""How long a round of instant learning takes (`training.instant.SECONDS`, which only torch could tell)."""
 
 
 def base_of(recipe: TrainConfig, model: str, class_map: ClassMap | None, *, layers: bool) -> TrainConfig:
@@ -110,4 +116,39 @@ def train_recipe(config: TrainConfig, out: Path, *, layers: Path | None) -> Reci
     note = f"Save the settings as {SETTINGS_NAME} first: the command then makes the same model."
     if layers is not None:
         note += f" Train writes the open layers to {layers}."
+    return Recipe(command, config.to_toml(), note)
+
+
+def strokes_recipe(model: str, class_map: ClassMap, out: Path, teacher: Teacher) -> Recipe:
+    """Return the command line and the settings of learning from strokes.
+
+    Parameters
+    ----------
+    model : str
+        Name or folder of the model to begin with.
+    class_map : ClassMap
+        Its classes and those that were added.
+    out : Path
+        The model folder.
+    teacher : Teacher
+        Says how much was learned.
+
+    Returns
+    -------
+    Recipe
+    """
+    from ..batch.commands import quoted
+
+    images, labels = folders_in(data_folder(out))
+    data = {"images": images, "labels": labels, "kind": "classes", "class_map": class_map}
+    data |= {"ignore_id": 0, "background_id": BACKGROUND}
+    config = taken_over(TrainConfig(), model).changed({"data": data})
+    much = ["--instant-steps", str(teacher.steps)] if teacher.steps else ["--instant", f"{ROUND_SECONDS:g}"]
+    command = quoted(["specimen-seg", "train", "--config", SETTINGS_NAME, "-o", str(out), *much])
+    note = f"Save the settings as {SETTINGS_NAME} first; pictures and strokes are then written to "
+    note += f"{images.parent}. The command makes the same model from them."
+    if teacher.rounds > 1:
+        note += (
+            f" It learns in one round what was learned in {teacher.rounds}, so that it is only much alike."
+        )
     return Recipe(command, config.to_toml(), note)

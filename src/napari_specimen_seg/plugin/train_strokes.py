@@ -3,48 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QLineEdit, QMessageBox, QVBoxLayout, QWidget
 
 from ..core.classes import ClassMap
 from ..core.errors import SpecimenError
 from ..core.image import Prediction
-from ..core.progress import Report
+from ..core.progress import Progress, Report
 from ..models.bundle import is_bundle, read_card
 from ..models.library import find_model
 from .dock import Dock, button, heading, primary, quiet, row
 from .layer_picker import LayerPicker
 from .legend import Legend
 from .library_events import library_events
-from .pictures import labels_array, plane_shape
+from .pictures import plane_shape
+from .reproduce import Recipe
 from .results import origin_of
+from .stroke_answers import Answers
 from .stroke_layers import (
-    Strokes,
-    answer_layer,
-    lessons_of,
+    Target,
     painted_map,
-    show_answer,
+    stroke_pairs,
     strokes_in,
     strokes_layer,
     with_class,
 )
-from .train_layers import HELPER
-from .train_recipe import default_out
+from .stroke_teacher import Learned, Teacher
+from .train_layers import HELPER, OpenPair, hold, snapshots, write_snapshots
+from .train_recipe import data_folder, default_out, strokes_recipe
 from .train_start import StartPicker
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Layer
-
-    from ..training.instant_process import InstantProcess
+    from napari.layers import Labels, Layer
 
 AFTER_MS = 600
 """How long after the last stroke the model learns by itself."""
 
+MOST_PLANE_AXES = 3
+"""Stacks of more axes cannot be segmented."""
+
 BEGIN = "Draw strokes of each class, on the background too; then press Learn."
+
+
+LEARNED = "Learned. Draw more where it is still wrong, or save the model."
 
 
 class StrokesPanel(QWidget):
@@ -59,17 +64,21 @@ class StrokesPanel(QWidget):
     -------
     saved
         A model was written; carries its folder.
+    changed
+        The command line that does the same is another one.
     """
 
     saved = Signal(object)
+    changed = Signal()
 
     def __init__(self, dock: Dock) -> None:
         super().__init__()
         self._dock = dock
-        self._process: InstantProcess | None = None
+        self._teacher = Teacher()
         self._model = ""
         self._class_map: ClassMap | None = None
         self._again = False
+        self._then: Callable[[], object] | None = None  # what is done when an answer was broken off for it
         self._followed: Labels | None = None
         self._make_controls()
         self._arrange()
@@ -95,6 +104,7 @@ class StrokesPanel(QWidget):
         self._wait = QTimer(self)
         self._wait.setSingleShot(True)
         self._wait.setInterval(AFTER_MS)
+        self.answers = Answers(self._dock, self.picture, self._teacher)
 
     def _arrange(self) -> None:
         box = QVBoxLayout(self)
@@ -113,6 +123,8 @@ class StrokesPanel(QWidget):
         self.legend.class_chosen.connect(self.draw)
         self.name.returnPressed.connect(self.add_class)
         self._wait.timeout.connect(self.learn)
+        self.answers.ended.connect(self._on_answered)
+        self.out.textChanged.connect(lambda _: self.changed.emit())
 
     # -- model and classes ---------------------------------------------------------------------------
 
@@ -125,8 +137,10 @@ class StrokesPanel(QWidget):
 
     def _on_model(self) -> None:
         """Begin anew with another model; strokes stay."""
-        self.close_process()
+        self._wait.stop()
         self._model = self.start_from.model
+        self._teacher.begin(self._model)
+        self.answers.forget()
         self._class_map = None
         if self._model:
             try:
@@ -139,6 +153,7 @@ class StrokesPanel(QWidget):
         self.legend.show_classes(painted_map(self._class_map) if self._class_map else None)
         for part in (self.name, self.add, self.go):
             part.setEnabled(self._class_map is not None)
+        self.changed.emit()
 
     def add_class(self) -> None:
         """Add a class that the model does not know yet."""
@@ -164,7 +179,11 @@ class StrokesPanel(QWidget):
             self._dock.show_error(_no_picture())
         if picture is None or self._class_map is None:
             return
-        layer = strokes_layer(self._dock.viewer, picture, self._class_map)
+        try:
+            layer = strokes_layer(self._dock.viewer, picture, self._class_map)
+        except SpecimenError as error:
+            self._dock.show_error(error)
+            return
         self._follow(layer)
         self._dock.viewer.layers.selection.active = layer
         self.picture.choose(picture)
@@ -172,7 +191,8 @@ class StrokesPanel(QWidget):
         layer.selected_label = class_id
         layer.mode = "paint"
         self.legend.show_selected(class_id)
-        self._dock.status.show_hint(BEGIN)
+        if self._dock.job is None:
+            self._dock.status.show_hint(BEGIN)
 
     def _follow(self, layer: Labels) -> None:
         if layer is not self._followed:
@@ -185,7 +205,7 @@ class StrokesPanel(QWidget):
         del event
         if not self.by_itself.isChecked():
             return
-        if self._dock.job is not None:
+        if self._dock.job is not None and not self.answers.is_running:
             self._again = True
         else:
             self._wait.start()
@@ -194,43 +214,29 @@ class StrokesPanel(QWidget):
 
     def learn(self) -> None:
         """Learn from all strokes and show the new answers; without strokes, only show the answer."""
-        if self._dock.job is not None or self._class_map is None:
+        if self._class_map is None or self._must_wait(self.learn):
             return
-        if self.picture.layer is None:
+        picture = self.picture.layer
+        if picture is None:
             self._dock.show_error(_no_picture())
             return
-        viewer, class_map = self._dock.viewer, self._class_map
-        drawn = [strokes for strokes in strokes_in(viewer) if np.any(labels_array(strokes.layer))]
-        picture = self.picture.layer
-        pictures = [strokes.picture for strokes in drawn] or [picture]
-        taught = lessons_of(drawn or [Strokes(picture, None)])
-        ask = self._asker()
-
-        def work(report: Report) -> list[Prediction]:
-            process = ask()
-            if not drawn:
-                return [process.predict(taught[0].image, report)]
-            return process.learn(taught, class_map=class_map, report=report)
-
+        shown = self.answers.shown(picture)
+        pairs = stroke_pairs(self._dock.viewer)
         self._again = False
         self._run(
             "Learn from strokes",
-            work,
-            lambda found, told: self._show(pictures, found, told, taught=bool(drawn)),
+            self._teacher.learn(hold(pairs), shown.image(), self._class_map),
+            partial(self._on_learned, shown, pairs),
         )
 
-    def _asker(self) -> Callable[[], InstantProcess]:
-        """Return what gives the process that learns, from the thread of the work."""
-        model = self._model
-
-        def ask() -> InstantProcess:
-            from ..training.instant_process import InstantProcess
-
-            if self._process is None or not self._process.is_alive:
-                self._process = InstantProcess(model)
-            return self._process
-
-        return ask
+    def _must_wait(self, action: Callable[[], object]) -> bool:
+        """Tell whether something has to end first; an answer is broken off, and the action follows."""
+        if self._dock.job is None:
+            return False
+        if self.answers.is_running:
+            self._then = action
+            self._dock.cancel()
+        return True
 
     @property
     def _at_rest(self) -> tuple[QWidget, ...]:
@@ -247,75 +253,122 @@ class StrokesPanel(QWidget):
     def _on_end(self) -> None:
         for part in self._at_rest:
             part.setEnabled(True)
-        if self._again and self.by_itself.isChecked():
+        if self._again:
             self._again = False
             self._wait.start()
+        else:
+            self.answers.soon.start()
 
-    def _show(
-        self, pictures: list[Image], found: list[Prediction], told: tuple[str, ...], *, taught: bool
+    def _on_answered(self) -> None:
+        action, self._then = self._then, None
+        if action is not None:
+            QTimer.singleShot(0, action)  # when the job that was broken off is gone
+
+    def _on_learned(
+        self, shown: Target, pairs: list[OpenPair], learned: Learned, told: tuple[str, ...]
     ) -> None:
-        viewer = self._dock.viewer
-        for picture, prediction in zip(pictures, found, strict=True):
-            if picture in viewer.layers:
-                show_answer(viewer, picture, prediction)
-        text = "Learned. Draw more where it is still wrong, or save the model." if taught else BEGIN
+        if learned.taught:
+            self.answers.model_learned(pairs, learned.taught)
+        self._tell(shown, learned.answer, LEARNED if learned.taught else BEGIN, told)
+
+    def _tell(self, shown: Target, answer: Prediction, text: str, told: tuple[str, ...]) -> None:
+        self.answers.said = text
+        self.answers.show(shown, answer)
         self._dock.status.show_warnings(text, told)
+        self.changed.emit()
 
     def undo_round(self) -> None:
         """Forget the last round and show what the model says then."""
-        process = self._process
-        if self._dock.job is not None or process is None:
+        if self._must_wait(self.undo_round):
+            return
+        picture = self.picture.layer
+        if not self._teacher.rounds or picture is None:
             self._dock.status.show_hint("There is no round to undo.")
             return
-        viewer = self._dock.viewer
-        shown = [s.picture for s in strokes_in(viewer) if answer_layer(viewer, s.picture) is not None]
-        images = [lesson.image for lesson in lessons_of([Strokes(p, None) for p in shown])]
+        shown = self.answers.shown(picture)
 
-        def work(report: Report) -> list[Prediction] | None:
-            if not process.undo(report):
-                return None
-            return [process.predict(image, report) for image in images]
+        def done(found: Prediction | None, told: tuple[str, ...]) -> None:
+            if found is not None:
+                self.answers.model_forgot()
+                self._tell(shown, found, "The last round is forgotten.", told)
 
-        def done(found: list[Prediction] | None, told: tuple[str, ...]) -> None:
-            if found is None:
-                self._dock.status.show_hint("There is no round to undo.")
-            else:
-                self._show(shown, found, told, taught=False)
-                self._dock.status.show_hint("The last round is forgotten.")
+        self._run("Undo a round", self._teacher.undo(shown.image()), done)
 
-        self._run("Undo a round", work, done)
+    # -- what goes out -------------------------------------------------------------------------------
+
+    def out_folder(self) -> Path:
+        """Return the folder of the model to be made.
+
+        Raises
+        ------
+        SpecimenError
+            If what was typed is no name.
+        """
+        proposed = default_out(None)
+        try:
+            return proposed.with_name(self.out.text().strip() or proposed.name)
+        except ValueError:  # slashes and the like
+            raise SpecimenError(
+                f"{self.out.text()!r} is no name of a folder", advice="Use letters and digits."
+            ) from None
+
+    def recipe(self) -> Recipe:
+        """Return the command line and the settings that learn the same."""
+        if self._class_map is None:
+            return Recipe("", "", "Choose a model to start from.")
+        try:
+            return strokes_recipe(self._model, self._class_map, self.out_folder(), self._teacher)
+        except SpecimenError as error:
+            return Recipe("", "", str(error))
+
+    def write_strokes(self) -> None:
+        """Write pictures and strokes as the files that the command line learns from."""
+        if self._must_wait(self.write_strokes):
+            if not self.answers.is_running:
+                QTimer.singleShot(AFTER_MS, self.write_strokes)
+            return
+        try:
+            folder = data_folder(self.out_folder())
+        except SpecimenError as error:
+            self._dock.show_error(error)
+            return
+        held = hold(stroke_pairs(self._dock.viewer))
+
+        def work(report: Report) -> int:
+            report(Progress("writing pictures and strokes", 0, 0))
+            images, _ = write_snapshots(snapshots(held, blank=False), folder)
+            return len(list(images.iterdir()))
+
+        def done(count: int, told: tuple[str, ...]) -> None:
+            text = f"Wrote {count} picture{'s' * (count != 1)} with strokes to {folder}."
+            self._dock.status.show_warnings(text if count else "Nobody has drawn anything yet.", told)
+
+        self._run("Write the strokes", work, done)
 
     def save_model(self) -> None:
         """Write what was learned as a model."""
-        process = self._process
-        if self._dock.job is not None:
+        if self._must_wait(self.save_model):
             return
-        if process is None:
+        if not self._teacher.rounds:
             self._dock.show_error(
                 SpecimenError("nothing was learned yet", advice="Draw strokes, press Learn.")
             )
             return
         try:
-            folder = default_out(None).with_name(self.out.text().strip() or default_out(None).name)
-        except ValueError:  # slashes and the like
-            self._dock.show_error(
-                SpecimenError(f"{self.out.text()!r} is no name of a folder", advice="Use letters and digits.")
-            )
+            folder = self.out_folder()
+        except SpecimenError as error:
+            self._dock.show_error(error)
             return
         replace = is_bundle(folder)
         if replace and not self._may_replace(folder):
             return
-
-        def work(report: Report) -> Path:
-            process.save(folder, overwrite=replace, report=report)
-            return folder
 
         def done(path: Path, told: tuple[str, ...]) -> None:
             library_events().changed.emit()
             self._dock.status.show_warnings(f"Saved as {path.name}.", told)
             self.saved.emit(path)
 
-        self._run("Save the model", work, done)
+        self._run("Save the model", self._teacher.save(folder, overwrite=replace), done)
 
     def _may_replace(self, folder: Path) -> bool:
         question = f"There is a model {folder.name} already. Replace it?"
@@ -323,25 +376,24 @@ class StrokesPanel(QWidget):
 
     # -- the end -------------------------------------------------------------------------------------
 
-    def close_process(self) -> None:
+    def shut_down(self) -> None:
         """End the process that learns; what was not saved is gone."""
-        self._wait.stop()
-        if self._process is not None:
-            self._process.close()
-            self._process = None
+        for timer in (self._wait, self.answers.soon):
+            timer.stop()
+        self._teacher.close()
 
 
 def _no_picture() -> SpecimenError:
-    return SpecimenError("no picture is open", advice="Open one that is no stack, then draw on it.")
+    return SpecimenError("no picture is open", advice="Open one, then draw on it.")
 
 
 def _may_be_drawn_on(layer: Layer) -> bool:
-    """Tell whether a layer is a single picture, and no result or helper of a dock."""
+    """Tell whether a layer is a picture or stack, and no result or helper of a dock."""
     from napari.layers import Image as ImageLayer
 
     return (
         isinstance(layer, ImageLayer)
         and origin_of(layer) is None
         and HELPER not in layer.metadata
-        and not plane_shape(layer)
+        and len(plane_shape(layer)) <= MOST_PLANE_AXES
     )

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,18 @@ MOST_ROUNDS = 20
 """How many rounds can be undone."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """All that a round changes, as it was before."""
+
+    card: ModelCard
+    weights: dict[str, Tensor]
+    head: nn.Module
+    steps: int
+    pictures: frozenset[str]
+    chance: Tensor
+
+
 class InstantSession:
     """A model that learns from strokes on open pictures, round after round.
 
@@ -83,7 +96,7 @@ class InstantSession:
         self.network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._memory = Remembered(self._encoder, _room(), self._autocast)
         self._given = Given()
-        self._earlier: list[tuple[ModelCard, dict[str, Tensor], nn.Module]] = []
+        self._earlier: list[_Before] = []
         self._begin()
 
     # -- what a person does --------------------------------------------------------------------------
@@ -112,6 +125,7 @@ class InstantSession:
         seconds: float = SECONDS,
         steps: int | None = None,
         class_map: ClassMap | None = None,
+        answer: Sequence[SpecimenImage] | None = None,
         report: Report = silent,
     ) -> list[Prediction]:
         """Learn from strokes for some seconds and segment the pictures again.
@@ -127,13 +141,15 @@ class InstantSession:
             So many steps instead, so that the same strokes give the same model.
         class_map : ClassMap, optional
             Classes from here on; those with a name that the model knows keep what it learned.
+        answer : sequence of SpecimenImage, optional
+            Pictures to segment instead of those of the lessons.
         report : callable
             May raise `CancelledError`: then the model is what it was before the round.
 
         Returns
         -------
         list of Prediction
-            One for each lesson.
+            One for each lesson, or for each picture of `answer`.
 
         Raises
         ------
@@ -149,7 +165,8 @@ class InstantSession:
                 views = self._views(lessons, pool, report)
                 left = max(seconds / 2, seconds - (time.monotonic() - begin))
                 self._improve(views, pool, left, steps, report)
-            answers = [self.predict(lesson.image, report) for lesson in lessons]
+            asked = [lesson.image for lesson in lessons] if answer is None else answer
+            answers = [self.predict(image, report) for image in asked]
         except BaseException:
             self.undo()
             raise
@@ -157,12 +174,14 @@ class InstantSession:
         return answers
 
     def undo(self) -> bool:
-        """Forget the last round; tells whether there was one."""
+        """Forget the last round, as if it had never been; tells whether there was one."""
         if not self._earlier:
             return False
-        self.card, weights, head = self._earlier.pop()
-        self.network.segmentation_head = head
-        self.network.load_state_dict(weights, strict=False)
+        before = self._earlier.pop()
+        self.card, self.steps, self.pictures = before.card, before.steps, set(before.pictures)
+        self._generator.set_state(before.chance)
+        self.network.segmentation_head = before.head
+        self.network.load_state_dict(before.weights, strict=False)
         self._begin()
         return True
 
@@ -335,7 +354,9 @@ class InstantSession:
         weights = {k: v for k, v in copied.state_dict().items() if not k.startswith("encoder.")}
         head = copied.segmentation_head
         assert isinstance(head, nn.Module)
-        self._earlier = [*self._earlier[1 - MOST_ROUNDS :], (self.card, weights, head)]
+        chance = self._generator.get_state()
+        before = _Before(self.card, weights, head, self.steps, frozenset(self.pictures), chance)
+        self._earlier = [*self._earlier[1 - MOST_ROUNDS :], before]
 
     def _told(self, name: str) -> ModelCard:
         """Return the card of the model as it is now."""

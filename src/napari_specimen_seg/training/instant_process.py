@@ -63,6 +63,7 @@ class InstantProcess:
         seconds: float | None = None,
         steps: int | None = None,
         class_map: ClassMap | None = None,
+        answer: Sequence[SpecimenImage] | None = None,
         report: Report = silent,
     ) -> list[Prediction]:
         """Learn from strokes; see `InstantSession.learn`.
@@ -73,9 +74,11 @@ class InstantProcess:
             As there, or if the process died.
         """
         sent = [Lesson(_in_memory(item.image), item.labels, item.known) for item in lessons]
-        more = {} if seconds is None else {"seconds": seconds}
-        answer: list[Prediction] = self._ask("learn", report, sent, steps=steps, class_map=class_map, **more)
-        return answer
+        more: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
+        if answer is not None:
+            more["answer"] = [_in_memory(image) for image in answer]
+        found: list[Prediction] = self._ask("learn", report, sent, steps=steps, class_map=class_map, **more)
+        return found
 
     def predict(self, image: SpecimenImage, report: Report = silent) -> Prediction:
         """Segment a picture; see `InstantSession.predict`."""
@@ -90,6 +93,10 @@ class InstantProcess:
         """Return the model's card as it is now; waits until the model is read."""
         answer: ModelCard = self._ask("card", report)
         return answer
+
+    def steps(self, report: Report = silent) -> int:
+        """Return how many steps were learned, undone ones left out."""
+        return int(self._ask("steps", report))
 
     def save(self, folder: Path, *, overwrite: bool = False, report: Report = silent) -> ModelCard:
         """Write the model as a folder; see `InstantSession.save`."""
@@ -173,8 +180,8 @@ def _serve(pipe: Connection, model: str, options: dict[str, Any]) -> None:
 
 def _answer(session: Any, request: tuple[str, tuple[Any, ...], dict[str, Any]], report: Report) -> Any:
     name, args, kwargs = request
-    if name == "card":
-        return session.card
+    if name in ("card", "steps"):
+        return getattr(session, name)
     if name in ("learn", "predict"):
         kwargs["report"] = report
     return getattr(session, name)(*args, **kwargs)

@@ -29,6 +29,8 @@ def run_instant(
     seconds: float,
     tell: Callable[[Event], None],
     stop: Callable[[], bool] = lambda: False,
+    *,
+    steps: int | None = None,
 ) -> ModelCard:
     """Let a model learn from strokes on a few pictures for some seconds and write it as a folder.
 
@@ -43,6 +45,8 @@ def run_instant(
         Called with every event.
     stop : callable
         Tells whether the work is asked to stop.
+    steps : int, optional
+        So many steps instead of seconds, so that the same strokes give the same model.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def run_instant(
     lessons = [lesson_of(pair, config.data, class_map) for pair in found.pairs]
     for path, problem in found.problems:
         tell(Noted(f"{path.name} {problem}"))
-    session.learn(lessons, seconds=seconds, class_map=class_map, report=report)
+    session.learn(lessons, seconds=seconds, steps=steps, class_map=class_map, answer=(), report=report)
     tell(Noted(f"{session.steps} steps on {len(lessons)} pictures; the encoder stayed as it was"))
     card = session.save(out)
     tell(Finished(str(out)))
