@@ -68,7 +68,8 @@ def specimens(side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def card() -> Any:
     """Return the card of the network that learns drawn specimens."""
     from napari_specimen_seg.core.classes import ClassMap, LabelClass
-    from napari_specimen_seg.core.preprocessing import Preprocessing, Tiles
+    from napari_specimen_seg.core.input_settings import Tiles
+    from napari_specimen_seg.core.preprocessing import Preprocessing
     from napari_specimen_seg.models.card import ModelCard, Softmax
 
     classes = tuple(

@@ -50,7 +50,8 @@ def predictor() -> Any:
     import torch
 
     from napari_specimen_seg.core.classes import PRESETS
-    from napari_specimen_seg.core.preprocessing import ByPercentile, Preprocessing, Tiles
+    from napari_specimen_seg.core.input_settings import ByPercentile, Tiles
+    from napari_specimen_seg.core.preprocessing import Preprocessing
     from napari_specimen_seg.models.card import Binary, ModelCard
     from napari_specimen_seg.models.predictor import Predictor
 

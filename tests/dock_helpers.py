@@ -11,7 +11,8 @@ import numpy as np
 
 from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.image import Prediction, SpecimenImage
-from napari_specimen_seg.core.preprocessing import PadToSquare, Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import PadToSquare, Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.core.progress import Progress, Report, silent
 from napari_specimen_seg.models.bundle import read_card
 from napari_specimen_seg.models.card import Attribution, Binary, ModelCard, Softmax, Training

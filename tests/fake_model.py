@@ -15,7 +15,8 @@ import numpy as np
 
 from napari_specimen_seg.core.classes import ClassMap, LabelClass
 from napari_specimen_seg.core.image import Prediction, SpecimenImage
-from napari_specimen_seg.core.preprocessing import ByDtype, Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import ByDtype, Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.core.progress import Progress
 from napari_specimen_seg.models.bundle import read_card
 from napari_specimen_seg.models.card import ModelCard, Softmax

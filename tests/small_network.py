@@ -8,7 +8,8 @@ from functools import partial
 import torch
 
 from fake_model import CLASSES
-from napari_specimen_seg.core.preprocessing import ByDtype, ByPercentile, Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import ByDtype, ByPercentile, Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.card import ModelCard, Softmax
 from napari_specimen_seg.models.predictor import Predictor
 

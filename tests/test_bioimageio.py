@@ -20,15 +20,15 @@ pytest.importorskip("onnxruntime")
 import onnx
 
 from napari_specimen_seg.core.errors import ModelError
-from napari_specimen_seg.core.preprocessing import (
+from napari_specimen_seg.core.input_settings import (
     ByDtype,
     ByMoments,
     ByPercentile,
     ByRange,
     FixedResize,
-    Preprocessing,
     Tiles,
 )
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models import bioimageio_export
 from napari_specimen_seg.models.bioimageio_export import export_package, package_files
 from napari_specimen_seg.models.bioimageio_rdf import Step

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_specimen_seg.core.errors import ModelError
-from napari_specimen_seg.core.preprocessing import PadToSquare, Tiles
+from napari_specimen_seg.core.input_settings import PadToSquare, Tiles
 from napari_specimen_seg.models.blending import blended_grid, weights
 from napari_specimen_seg.models.card import Binary, Softmax
 from napari_specimen_seg.models.predictor import Predictor

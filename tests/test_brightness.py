@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from napari_specimen_seg.core import brightness
 from napari_specimen_seg.core.brightness import Pixels, is_flat, moments, percentiles
 from napari_specimen_seg.core.errors import CancelledError, ImageError, SpecimenWarning
-from napari_specimen_seg.core.preprocessing import ByDtype, ByMoments, ByPercentile, Preprocessing
+from napari_specimen_seg.core.input_settings import ByDtype, ByMoments, ByPercentile
+from napari_specimen_seg.core.preprocessing import Preprocessing
 
 TYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_specimen_seg.core.preprocessing import Tiles
+from napari_specimen_seg.core.input_settings import Tiles
 from napari_specimen_seg.models.backends import Backend
 from napari_specimen_seg.models.card import Binary, Context, ModelCard, Softmax
 from napari_specimen_seg.models.context import difference, measure_context, tiles_of

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from napari_specimen_seg.core.classes import PRESETS
-from napari_specimen_seg.core.preprocessing import ByDtype, FixedResize, Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import ByDtype, FixedResize, Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.card import ModelCard, Softmax
 from napari_specimen_seg.models.cores import cores, cores_for, lanes, one_core_each
 from napari_specimen_seg.models.predictor import Predictor

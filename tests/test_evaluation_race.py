@@ -10,7 +10,8 @@ from napari_specimen_seg.cli import main
 from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.errors import CancelledError, DeviceError, ModelError
 from napari_specimen_seg.core.image import SpecimenImage
-from napari_specimen_seg.core.preprocessing import Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.core.progress import silent
 from napari_specimen_seg.evaluation.pairs import Case
 from napari_specimen_seg.evaluation.race import ProcessSource, folder_bytes

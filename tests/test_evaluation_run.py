@@ -253,7 +253,8 @@ class Echo:
 @pytest.fixture
 def model():
     torch = pytest.importorskip("torch")
-    from napari_specimen_seg.core.preprocessing import ByRange, Preprocessing, Tiles
+    from napari_specimen_seg.core.input_settings import ByRange, Tiles
+    from napari_specimen_seg.core.preprocessing import Preprocessing
     from napari_specimen_seg.models.card import Binary, ModelCard
     from napari_specimen_seg.models.predictor import Predictor
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_specimen_seg.core.preprocessing import Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.card import Binary
 from test_predictor import stub
 

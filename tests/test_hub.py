@@ -13,7 +13,8 @@ from huggingface_hub import constants
 
 from fake_hub import FIRST, SECOND, running_hub
 from napari_specimen_seg.core.errors import CancelledError, ModelError, WriteError
-from napari_specimen_seg.core.preprocessing import Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models import hub_files
 from napari_specimen_seg.models.bundle import read_card, write_bundle
 from napari_specimen_seg.models.card import OpenVinoNetwork

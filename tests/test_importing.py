@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_specimen_seg.core.errors import ModelError, ReadError
-from napari_specimen_seg.core.preprocessing import ByRange, FixedResize, PadToSquare, Tiles
+from napari_specimen_seg.core.input_settings import ByRange, FixedResize, PadToSquare, Tiles
 from napari_specimen_seg.models.archives import names_in, open_archive, safe_name
 from napari_specimen_seg.models.bundle import read_card, readme, write_bundle
 from napari_specimen_seg.models.card import Sigmoid, Softmax

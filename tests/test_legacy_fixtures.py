@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_specimen_seg.core.classes import PRESETS
-from napari_specimen_seg.core.preprocessing import FixedResize
+from napari_specimen_seg.core.input_settings import FixedResize
 from napari_specimen_seg.models.importing import Imported, import_model
 from napari_specimen_seg.models.predictor import load_model
 

@@ -7,7 +7,7 @@ import pytest
 
 from legacy_forge import ORDERED, Called, File, Named
 from napari_specimen_seg.core.errors import ModelError, SpecimenWarning
-from napari_specimen_seg.core.preprocessing import ByDtype, FixedResize, PadToSquare, Tiles
+from napari_specimen_seg.core.input_settings import ByDtype, FixedResize, PadToSquare, Tiles
 from napari_specimen_seg.models.bundle import read_card
 from napari_specimen_seg.models.card import Binary, Sigmoid, Softmax
 from napari_specimen_seg.models.importing import ImportOptions, QuestionsError, import_model

@@ -9,7 +9,8 @@ import yaml
 
 from fake_hub import FIRST, running_hub
 from napari_specimen_seg.cli import main
-from napari_specimen_seg.core.preprocessing import Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.bundle import read_card, write_bundle
 from napari_specimen_seg.models.card import Attribution, Training
 from napari_specimen_seg.models.network import build_network

@@ -6,7 +6,8 @@ import pytest
 
 from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.errors import ModelError, WriteError
-from napari_specimen_seg.core.preprocessing import PadToSquare, Preprocessing
+from napari_specimen_seg.core.input_settings import PadToSquare
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.bundle import read_card, read_weights, write_bundle
 from napari_specimen_seg.models.card import Binary, ModelCard, Sigmoid, Softmax
 from napari_specimen_seg.models.library import find_model, list_models

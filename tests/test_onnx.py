@@ -16,7 +16,8 @@ import torch
 from onnx import TensorProto, helper
 
 from napari_specimen_seg.core.errors import DeviceError, ModelError
-from napari_specimen_seg.core.preprocessing import FixedResize, Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import FixedResize, Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models import onnx_trial
 from napari_specimen_seg.models.bundle import read_card, write_bundle
 from napari_specimen_seg.models.importing import ImportOptions, QuestionsError, import_model, read_draft

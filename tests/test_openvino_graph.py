@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_specimen_seg.core.errors import ModelError
-from napari_specimen_seg.core.preprocessing import ByPercentile, Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import ByPercentile, Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.backends import Ask, Piece
 from napari_specimen_seg.models.card import Binary, Sigmoid, Softmax
 from napari_specimen_seg.models.devices import Engine

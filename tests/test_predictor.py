@@ -14,14 +14,8 @@ from napari_specimen_seg.core.errors import (
     SpecimenWarning,
 )
 from napari_specimen_seg.core.image import SpecimenImage
-from napari_specimen_seg.core.preprocessing import (
-    ByDtype,
-    ByPercentile,
-    FixedResize,
-    PadToSquare,
-    Preprocessing,
-    Tiles,
-)
+from napari_specimen_seg.core.input_settings import ByDtype, ByPercentile, FixedResize, PadToSquare, Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.card import Binary, ModelCard, Sigmoid, Softmax
 from napari_specimen_seg.models.predictor import Predictor
 from napari_specimen_seg.models.settings import PredictSettings

@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_specimen_seg.core.errors import ImageError, SpecimenWarning
-from napari_specimen_seg.core.preprocessing import (
+from napari_specimen_seg.core.input_settings import (
     ByDtype,
     ByMoments,
     ByPercentile,
     ByRange,
     FixedResize,
     PadToSquare,
-    Preprocessing,
     Tiles,
 )
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.core.resizing import resize, resize_nearest
 
 PLAIN = {"mean": (0.0,), "std": (1.0,), "channels": "gray"}

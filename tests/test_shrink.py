@@ -9,7 +9,8 @@ from napari_specimen_seg.cli import main
 from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.errors import DeviceError, ModelError, WriteError
 from napari_specimen_seg.core.image import SpecimenImage
-from napari_specimen_seg.core.preprocessing import PadToSquare, Preprocessing, Tiles
+from napari_specimen_seg.core.input_settings import PadToSquare, Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.bundle import read_card, write_bundle
 from napari_specimen_seg.models.card import Binary, ModelCard, Softmax
 from napari_specimen_seg.models.exporting import export_model

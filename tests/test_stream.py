@@ -7,7 +7,7 @@ import pytest
 
 from napari_specimen_seg.core.errors import CancelledError, ModelError, SpecimenWarning
 from napari_specimen_seg.core.image import SpecimenImage
-from napari_specimen_seg.core.preprocessing import ByDtype, ByPercentile, PadToSquare
+from napari_specimen_seg.core.input_settings import ByDtype, ByPercentile, PadToSquare
 from napari_specimen_seg.models import devices, engines
 from napari_specimen_seg.models import predictor as predictor_module
 from napari_specimen_seg.models.backends import Backend

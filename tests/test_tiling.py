@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_specimen_seg.core.preprocessing import Tiles
+from napari_specimen_seg.core.input_settings import Tiles
 from napari_specimen_seg.core.tiling import layout, piece
 
 STRIDE = 16

@@ -10,7 +10,7 @@ pytest.importorskip("pytestqt")
 
 from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.errors import SpecimenError
-from napari_specimen_seg.core.preprocessing import FixedResize, Tiles
+from napari_specimen_seg.core.input_settings import FixedResize, Tiles
 from napari_specimen_seg.plugin.train import TrainDock
 from napari_specimen_seg.plugin.train_recipe import base_of
 from napari_specimen_seg.plugin.train_settings import (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from napari_specimen_seg.core.preprocessing import PadToSquare
+from napari_specimen_seg.core.input_settings import PadToSquare
 
 
 def write_pictures(folder: Path, count: int = 12) -> Path:

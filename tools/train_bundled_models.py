@@ -34,13 +34,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from napari_specimen_seg.core.classes import PRESETS
-from napari_specimen_seg.core.preprocessing import (
-    ByDtype,
-    ByPercentile,
-    PadToSquare,
-    Preprocessing,
-    Tiles,
-)
+from napari_specimen_seg.core.input_settings import ByDtype, ByPercentile, PadToSquare, Tiles
+from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.core.resizing import resize, resize_nearest
 from napari_specimen_seg.models.bundle import write_bundle
 from napari_specimen_seg.models.card import Attribution, Binary, ModelCard, Softmax, Training

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .image import loaded
-from .preprocessing import Tiles
+from .input_settings import Tiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.files.atomic import atomic
-from ..core.preprocessing import ByDtype, Tiles
+from ..core.input_settings import ByDtype, Tiles
 from ..core.progress import Progress, Report, silent
 from .bioimageio_import import CONFIG, SMP
 from .bioimageio_steps import steps_after, steps_of

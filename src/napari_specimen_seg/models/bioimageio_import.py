@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..core.errors import ModelError, one_line
-from ..core.preprocessing import FixedResize, Geometry, Tiles
+from ..core.input_settings import FixedResize, Geometry, Tiles
 from ..core.progress import Progress, Report, silent
 from .archives import safe_name
 from .bioimageio_compare import Parts, reproduced

@@ -11,15 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import ModelError, one_line
-from ..core.preprocessing import (
-    ByDtype,
-    ByMoments,
-    ByPercentile,
-    ByRange,
-    Geometry,
-    Preprocessing,
-    ValueRange,
-)
+from ..core.input_settings import ByDtype, ByMoments, ByPercentile, ByRange, Geometry, ValueRange
+from ..core.preprocessing import Preprocessing
 from .bioimageio_rdf import Step
 from .card import Head, ModelCard, Softmax
 from .presets import ActivationName, channels_kind

@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.preprocessing import Tiles
+from ..core.input_settings import Tiles
 from ..core.progress import Progress
 from ..core.tiling import Grid, Tile, grid, piece
 from .backends import Ask, Piece

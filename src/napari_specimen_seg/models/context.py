@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.preprocessing import Tiles
+from ..core.input_settings import Tiles
 from .card import Context, ModelCard
 from .network import stride_of_card
 

@@ -15,7 +15,7 @@ from ..core.errors import SpecimenWarning
 from ..core.files.label_store import LabelStore, StoreShape, open_store
 from ..core.files.tile_notes import TileKey
 from ..core.image import Array, Prediction, SpecimenImage
-from ..core.preprocessing import Tiles
+from ..core.input_settings import Tiles
 from ..core.progress import Progress, Report, silent
 from ..core.provenance import package_versions
 from .devices import Engine

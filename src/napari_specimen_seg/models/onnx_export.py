@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ModelError
 from ..core.files.atomic import atomic
-from ..core.preprocessing import Tiles
+from ..core.input_settings import Tiles
 from ..core.progress import Progress, Report, silent
 from .card import ModelCard, OnnxNetwork
 from .network import stride_of_card

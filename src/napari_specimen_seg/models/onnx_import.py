@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.errors import ModelError, one_line
-from ..core.preprocessing import FixedResize, Geometry, PadToSquare, Preprocessing, Tiles
+from ..core.input_settings import FixedResize, Geometry, PadToSquare, Tiles
+from ..core.preprocessing import Preprocessing
 from ..core.progress import Report, silent
 from .card import ModelCard, OnnxNetwork
 from .importing import Draft, ImportOptions, Question, QuestionsError, model_name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..core.errors import ModelError
-from ..core.preprocessing import ByPercentile, Tiles
+from ..core.input_settings import ByPercentile, Tiles
 from .card import ModelCard, Softmax
 from .decide import later_wins
 

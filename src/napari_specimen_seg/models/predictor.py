@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DeviceError, ImageError, ModelError, SpecimenWarning
 from ..core.image import Array, Prediction, SpecimenImage
-from ..core.preprocessing import Tiles
+from ..core.input_settings import Tiles
 from ..core.progress import COMPUTING, Progress, Report, silent
 from ..core.tiling import Grid, Layout, band_layout, layout
 from .backends import Ask, Backend

@@ -12,17 +12,17 @@ from pydantic import ValidationError
 
 from ..core.classes import PRESETS, ClassMap, LabelClass, default_color
 from ..core.errors import ModelError, validation_line
-from ..core.preprocessing import (
+from ..core.input_settings import (
     ByDtype,
     ByPercentile,
     ByRange,
     FixedResize,
     Geometry,
     PadToSquare,
-    Preprocessing,
     Tiles,
     ValueRange,
 )
+from ..core.preprocessing import Preprocessing
 from .card import Binary, Head, Sigmoid, Softmax
 
 HeadName = Literal["softmax", "sigmoid", "binary"]

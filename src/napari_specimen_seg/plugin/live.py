@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import CancelledError
 from ..core.image import Prediction, SpecimenImage
-from ..core.preprocessing import Tiles
+from ..core.input_settings import Tiles
 from ..core.progress import Progress, Report
 from .kept_results import forget_old, sample_of, store_folders
 from .segment_run import Predictors, Request, Result, result_of

@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ..core.preprocessing import Tiles
+from ..core.input_settings import Tiles
 from ..models.card import ModelCard, Softmax
 from ..models.settings import PredictSettings
 from .dock import button, fold

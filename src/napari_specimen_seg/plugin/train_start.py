@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from ..core.errors import SpecimenError
-from ..core.preprocessing import FixedResize, Tiles
+from ..core.input_settings import FixedResize, Tiles
 from ..models.bundle import read_card
 from ..models.library import find_model, list_models
 from ..training.config import TrainConfig

@@ -220,7 +220,7 @@ def _scores(best: EpochEnded) -> dict[str, float]:
 
 def _measured(card: ModelCard, weights: Path) -> ModelCard:
     """Return the card with how far the network looks, where that matters."""
-    from ..core.preprocessing import Tiles
+    from ..core.input_settings import Tiles
 
     if not isinstance(card.preprocessing.geometry, Tiles):
         return card

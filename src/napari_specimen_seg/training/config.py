@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..core.classes import ClassMap
 from ..core.errors import ReadError, SpecimenError, validation_line
-from ..core.preprocessing import ByDtype, Geometry, PadToSquare, ValueRange
+from ..core.input_settings import ByDtype, Geometry, PadToSquare, ValueRange
 from .config_parts import AugmentSettings as AugmentSettings
 from .config_parts import Settings, Share
 

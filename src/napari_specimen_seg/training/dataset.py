@@ -21,7 +21,8 @@ from ..core.classes import ClassMap
 from ..core.errors import ReadError
 from ..core.files import read_image, read_labels
 from ..core.image import SpecimenImage
-from ..core.preprocessing import Preprocessing, Tiles
+from ..core.input_settings import Tiles
+from ..core.preprocessing import Preprocessing
 from ..core.resizing import resize, resize_nearest
 from .augmentation import Augment, Window
 from .coco import paint

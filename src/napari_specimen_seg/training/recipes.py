@@ -6,7 +6,7 @@ Each number is the system's own; where a recipe mends a flaw of its system, a co
 from __future__ import annotations
 
 from ..core.classes import PRESETS
-from ..core.preprocessing import ByDtype, ByPercentile, FixedResize, PadToSquare, Tiles
+from ..core.input_settings import ByDtype, ByPercentile, FixedResize, PadToSquare, Tiles
 from .config import (
     AugmentSettings,
     DataSettings,

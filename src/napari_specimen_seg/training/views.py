@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.classes import ClassMap
 from ..core.errors import ReadError
-from ..core.preprocessing import Tiles
+from ..core.input_settings import Tiles
 from ..core.tiling import layout, piece
 from ..models.card import ModelCard
 from ..models.network import stride_of_card

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from ...core.classes import ClassMap
 from ...core.errors import ModelError, one_line, validation_line
-from ...core.preprocessing import ByDtype, FixedResize, Geometry, PadToSquare, Preprocessing, Tiles
+from ...core.input_settings import ByDtype, FixedResize, Geometry, PadToSquare, Tiles
+from ...core.preprocessing import Preprocessing
 from ..card import Head, ModelCard, Training
 from ..importing import Assumption, ImportOptions, Question, QuestionsError, model_name
 from ..presets import (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...core.classes import FORMULA_STARTS
 from ...core.errors import ModelError, SpecimenWarning, one_line
-from ...core.preprocessing import Geometry
+from ...core.input_settings import Geometry
 from ...core.progress import Progress, Report, silent
 from ..card import ModelCard, Training
 from ..importing import Draft, ImportOptions, QuestionsError
