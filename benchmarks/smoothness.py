@@ -1,8 +1,9 @@
 """How smooth napari's window stays while the Segment dock predicts: gaps between events of its loop.
 
 A window is opened on the display there is (``xvfb-run`` gives one), a 4096 x 4096 picture is segmented with
-a bundled model on all cores, and a timer of 5 ms notes when it is called. Also how soon the first result
-is seen on a picture of 20,000 x 20,000, and how soon Cancel is answered.
+a bundled model on all cores, and a timer of 5 ms notes when it is called; then the same while the Train dock
+learns in a process of its own and draws its curves. Also how soon the first result is seen on a picture of
+20,000 x 20,000, and how soon Cancel is answered.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,61 @@ def first_result(side: int) -> dict[str, float]:
     return {"first": first, "tile": alone, "cancel": cancelled}
 
 
+WATCH_S = 40
+"""How long learning is watched, from its first step on."""
+
+
+def learning() -> dict[str, float]:
+    """Train the recipe `embryo-gray` on drawn nuclei in the Train dock, and watch the window meanwhile."""
+    import tempfile
+
+    import napari
+    import numpy as np
+
+    from napari_specimen_seg.plugin.dock import open_dock
+    from napari_specimen_seg.plugin.train import TrainDock
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_nuclei(folder)
+        viewer = napari.Viewer(show=True)
+        viewer.window.resize(1366, 768)
+        dock = open_dock(viewer, TrainDock, "Train")
+        watch = Watch(viewer)
+        watch.run_until(lambda: False, 2)
+        dock.data.use_folders(folder / "images", folder / "labels")
+        watch.run_until(lambda: dock._looked is not None and dock.job is None, LIMIT_S)
+        dock.setup.recipe.setCurrentText("embryo-gray")
+        dock.setup.out.setText(str(folder / "model"))
+        dock.train()
+        watch.run_until(lambda: bool(dock.curves.steps), LIMIT_S)
+        watch.timer.start()
+        watch.run_until(lambda: False, WATCH_S)
+        watch.timer.stop()
+        steps = len(dock.curves.steps)
+        dock.watcher.discard()
+        viewer.close()
+    gaps = watch.gaps()
+    quantiles = {f"p{q}": float(np.quantile(gaps, q / 100)) for q in (50, 99, 99.9)}
+    return {"steps": steps, "max": float(gaps.max()), **quantiles}
+
+
+def _write_nuclei(folder: Path, count: int = 24, side: int = 256) -> None:
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    rows, columns = np.ogrid[:side, :side]
+    for number in range(count):
+        mask = np.zeros((side, side), bool)
+        for y, x in rng.integers(0, side, (12, 2)):
+            mask |= (rows - y) ** 2 + (columns - x) ** 2 < 200
+        picture = rng.integers(0, 60, mask.shape) + 120 * mask
+        for kind, content in (("images", picture), ("labels", 255 * mask)):
+            (folder / kind).mkdir(exist_ok=True)
+            Image.fromarray(content.astype(np.uint8)).save(folder / kind / f"{number:02}.png")
+
+
 def _child(task: str) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.smoothness", "--task", task]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=360)
@@ -157,13 +214,17 @@ def _child(task: str) -> dict[str, float]:
 
 def table() -> str:
     """Run each window in a process of its own and return the table as Markdown."""
-    found, large = _child("smooth"), _child("first")
+    found, large, taught = (_child(task) for task in TASKS)
     rows = [
         ["gap between events before, 99.9th percentile", f"{found['idle']:.0f} ms", ""],
         ["while predicting, median", f"{found['p50']:.0f} ms", ""],
         ["99th percentile", f"{found['p99']:.0f} ms", ""],
         ["99.9th percentile", f"{found['p99.9']:.0f} ms", "100 ms"],
         ["longest", f"{found['max']:.0f} ms", ""],
+        ["while learning, median", f"{taught['p50']:.0f} ms", "17 ms"],
+        ["99th percentile", f"{taught['p99']:.0f} ms", ""],
+        ["99.9th percentile", f"{taught['p99.9']:.0f} ms", "100 ms"],
+        ["longest", f"{taught['max']:.0f} ms", ""],
         ["first result on 20,000 x 20,000", f"{large['first']:.2f} s", f"{0.5 + large['tile']:.2f} s"],
         ["of that, one tile", f"{large['tile']:.2f} s", ""],
         ["Cancel answered within", f"{max(found['cancel'], large['cancel']):.2f} s", "2 s"],
@@ -175,11 +236,19 @@ def table() -> str:
     return "\n\n".join([text, markdown(["what", "measured", "goal"], rows)])
 
 
+TASKS: dict[str, Callable[[], dict[str, float]]] = {
+    "smooth": lambda: smooth(SIDE),
+    "first": lambda: first_result(LARGE),
+    "learning": learning,
+}
+"""What is watched, each in a process of its own."""
+
+
 def main() -> None:
     """Measure and print; with ``--write`` also put the table into a page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path)
-    parser.add_argument("--task", choices=["smooth", "first"], help=argparse.SUPPRESS)
+    parser.add_argument("--task", choices=list(TASKS), help=argparse.SUPPRESS)
     parser.add_argument("--nice", type=int, help="priority of threads that compute, instead of the plugin's")
     given = parser.parse_args()
     if given.task:
@@ -187,7 +256,7 @@ def main() -> None:
             from napari_specimen_seg.plugin import workers
 
             workers.NICE = given.nice
-        print(json.dumps(smooth(SIDE) if given.task == "smooth" else first_result(LARGE)))
+        print(json.dumps(TASKS[given.task]()))
         return
     text = table()
     print(text)

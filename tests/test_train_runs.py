@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 from collections import namedtuple
+from contextlib import suppress
 
 import numpy as np
+import psutil
 import pytest
 from qtpy.QtCore import QSettings, QTimer
 from qtpy.QtGui import QCloseEvent
@@ -97,6 +99,8 @@ def test_the_shown_command_makes_the_same_model_and_the_buttons_lead_on(dock, da
     small(dock, tmp_path / "models" / "toy", epochs=1)
     recipe = dock.setup.recipe_text()
     dock.train()
+    with suppress(psutil.NoSuchProcess):  # the window comes before the run
+        assert psutil.Process(dock.watcher._child.pid).nice() != psutil.Process().nice()
     qtbot.waitUntil(lambda: not dock.watcher.is_running, timeout=150_000)
     assert dock.status.text.text().startswith("Done: toy."), dock.status.text.text()
     dock.reproduce.save_settings(tmp_path / "train.toml")

@@ -25,6 +25,12 @@ LITTLE_SPACE = 20_000_000
 
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
+NICENESS = 5
+"""Of a run, so that the window comes first."""
+
+BELOW_NORMAL = 0x00004000
+"""The same on Windows: a flag for a child."""
+
 NO_CONSOLE = 0x08000000
 """Windows' flag for a child without a console window, which would flash up."""
 
@@ -107,6 +113,7 @@ class Watcher(QObject):
         except OSError as error:
             raise SpecimenError(f"training cannot be started ({error.strerror})", path=out) from error
         _ORPHANS.append(self._child)
+        _stand_back(self._child.pid)
         self._log = Path(name)
         self._follow(run, position)
 
@@ -227,8 +234,18 @@ def _read(path: Path | None) -> str:
 def _own_session() -> dict[str, Any]:
     """Return what makes a child outlive its parent's window, on each system."""
     if os.name == "nt":
-        return {"creationflags": 0x00000200 | NO_CONSOLE}  # new process group
+        return {"creationflags": 0x00000200 | BELOW_NORMAL | NO_CONSOLE}  # new process group
     return {"start_new_session": True}
+
+
+def _stand_back(pid: int) -> None:
+    """Let other processes come before one that has just begun; its threads to come are as patient."""
+    if os.name == "nt":
+        return
+    import psutil
+
+    with suppress(psutil.Error):
+        psutil.Process(pid).nice(NICENESS)
 
 
 def _kill(pid: int | None) -> None:
