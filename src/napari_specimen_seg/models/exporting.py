@@ -109,13 +109,7 @@ def export_model(
     """
     from .predictor import load_model
 
-    if kind not in FORMATS:
-        raise ModelError(f"format {kind!r} is not known", advice=f"Known are {', '.join(FORMATS)}.")
-    chosen = FORMATS[kind]
-    precision = precision or chosen.precisions[0]
-    if precision not in chosen.precisions:
-        known = ", ".join(chosen.precisions)
-        raise ModelError(f"format {kind} is not written in {precision}", advice=f"It has {known}.")
+    chosen, precision = _known(kind, precision)
     predictor = load_model(model)
     target = Path(path)
     if kind == "openvino":
@@ -132,3 +126,15 @@ def export_model(
         target /= predictor.card.name + chosen.suffix
     function: Callable[..., Path] = getattr(import_module(chosen.room, __package__), chosen.function)
     return function(predictor, target, report, overwrite=overwrite)
+
+
+def _known(kind: str, precision: Precision | None) -> tuple[Format, Precision]:
+    """Return a format and the precision to write it in; its first if none is asked for."""
+    if kind not in FORMATS:
+        raise ModelError(f"format {kind!r} is not known", advice=f"Known are {', '.join(FORMATS)}.")
+    chosen = FORMATS[kind]
+    precision = precision or chosen.precisions[0]
+    if precision not in chosen.precisions:
+        known = ", ".join(chosen.precisions)
+        raise ModelError(f"format {kind} is not written in {precision}", advice=f"It has {known}.")
+    return chosen, precision

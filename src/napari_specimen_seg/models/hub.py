@@ -78,19 +78,20 @@ def pull(
         refuse_taken(target, overwrite)
     draft = _read_named(listing, options, report)
     report(Progress("saving", 0, 1))
-    origin = {
-        "hub": {
-            "repository": listing.repository.name,
-            "revision": listing.repository.revision or MAIN,
-            "commit": listing.commit,
-            "endpoint": endpoint() or "https://huggingface.co",
-        }
-    }
-    beside = {**draft.beside, ORIGIN: json.dumps(origin, indent=1) + "\n"}
+    beside = {**draft.beside, ORIGIN: json.dumps({"hub": _origin(listing)}, indent=1) + "\n"}
     card = _licensed(draft.card, listing)
     card = write_bundle(target, card, draft.weights, overwrite=target.exists(), beside=beside)
     note = f"taken from {listing.repository.name} at {listing.commit[:12]}"
     return Imported(target, card, (*draft.notes, note), draft.assumed)
+
+
+def _origin(listing: Listing) -> dict[str, str]:
+    return {
+        "repository": listing.repository.name,
+        "revision": listing.repository.revision or MAIN,
+        "commit": listing.commit,
+        "endpoint": endpoint() or "https://huggingface.co",
+    }
 
 
 def parse(text: str) -> Repository:

@@ -163,19 +163,11 @@ def _nothing(_: _Machine, __: Any) -> None:
     """Frames only tell how to buffer."""
 
 
-@_handles("NONE")
-def _none(machine: _Machine, _: Any) -> None:
-    machine.stack.append(None)
+def _constant(value: Value) -> Handler:
+    return lambda machine, _: machine.stack.append(value)
 
 
-@_handles("NEWTRUE")
-def _true(machine: _Machine, _: Any) -> None:
-    machine.stack.append(True)
-
-
-@_handles("NEWFALSE")
-def _false(machine: _Machine, _: Any) -> None:
-    machine.stack.append(False)
+_HANDLERS.update({"NONE": _constant(None), "NEWTRUE": _constant(True), "NEWFALSE": _constant(False)})
 
 
 # -- the stack and the memo ------------------------------------------------------------------------
