@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -45,6 +46,53 @@ class Window:
 
     center: tuple[float, float]
     scale: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where in a stored picture the pixels of a sample lie.
+
+    Parameters
+    ----------
+    y, x : torch.Tensor
+        (height, width) float32: rows and columns, in the stored picture's pixels.
+    """
+
+    y: Tensor
+    x: Tensor
+
+    def box(self, height: int, width: int) -> tuple[slice, slice]:
+        """Return the rows and columns of a picture of this size that are looked at."""
+        return _span(self.y, height), _span(self.x, width)
+
+    def moved(self, rows: slice, columns: slice) -> Positions:
+        """Return the same positions in a part of the picture."""
+        return Positions(self.y - rows.start, self.x - columns.start)
+
+    def grid(self, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return positions as `grid_sample` takes them.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width of the picture.
+
+        Returns
+        -------
+        grid : torch.Tensor
+            (1, height, width, 2), -1 to 1, x first.
+        inside : torch.Tensor
+            (height, width) bool: which are in the picture.
+        """
+        x, y = (2 * self.x + 1) / size[1] - 1, (2 * self.y + 1) / size[0] - 1
+        return torch.stack([x, y], -1)[None], (x.abs() <= 1) & (y.abs() <= 1)
+
+
+def _span(at: Tensor, size: int) -> slice:
+    """Return from where to where positions reach along an axis, with what interpolating looks at beside."""
+    low, high = (float(end) for end in torch.aminmax(at))
+    start = min(max(0, math.floor(low) - 1), size - 1)
+    return slice(start, max(start + 1, min(size, math.ceil(high) + 2)))
 
 
 class Augment:
@@ -92,39 +140,45 @@ class Augment:
         target : torch.Tensor
             (height, width) int64; `IGNORE` outside of the picture.
         """
-        grid = self._grid(picture.shape[1:], window, generator)
+        return self.taken(picture, target, self.positions(window, generator), generator)
+
+    def taken(
+        self, picture: Tensor, target: Tensor, positions: Positions, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the sample at some positions, varied in its looks; see `Augment.__call__`."""
+        grid, inside = positions.grid(picture.shape[1:])
         shown = functional.grid_sample(
             picture[None], grid, mode="bilinear", padding_mode="border", align_corners=False
         )[0]
-        inside = (grid.abs() <= 1).all(-1)[0]
         picked = functional.grid_sample(
             target[None, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
         )[0, 0]
-        shown = self._colors(shown, generator)
-        shown = torch.where(inside, (shown - self.mean) / self.std, torch.zeros(()))
+        outside = ~inside
+        shown = (self._colors(shown, generator) - self.mean).div_(self.std).masked_fill_(outside, 0.0)
         shown, erased = self._erase(shown, generator)
-        labels = picked.round().long().masked_fill(~inside, IGNORE)
+        labels = picked.round_().long().masked_fill_(outside, IGNORE)
         return shown, labels.masked_fill(erased, IGNORE) if erased is not None else labels
 
     # -- where ---------------------------------------------------------------------------------------
 
-    def _grid(self, size: torch.Size, window: Window, generator: Generator) -> Tensor:
-        """Return positions (1, height, width, 2) in the stored picture, -1 to 1, x first."""
+    def positions(self, window: Window, generator: Generator) -> Positions:
+        """Return where in the stored picture the pixels of a sample lie."""
         height, width = self.shape
-        rows = torch.arange(height, dtype=torch.float32) - (height - 1) / 2
+        field = self._elastic(generator) if self.settings.elastic else ()
+        matrix = self._matrix(generator)
+        shift = [_uniform(generator, -self.settings.shift, self.settings.shift) for _ in matrix]
+        rows = torch.arange(height, dtype=torch.float32)[:, None] - (height - 1) / 2
         columns = torch.arange(width, dtype=torch.float32) - (width - 1) / 2
-        y, x = torch.meshgrid(rows, columns, indexing="ij")
-        if self.settings.elastic:
-            dy, dx = self._elastic(generator)
-            y, x = y + dy, x + dx
-        (a, b), (c, d) = self._matrix(generator)
-        y, x = a * y + b * x, c * y + d * x
-        shift = self.settings.shift
-        y = y + _uniform(generator, -shift, shift) * height
-        x = x + _uniform(generator, -shift, shift) * width
-        y = y * window.scale[0] + window.center[0]
-        x = x * window.scale[1] + window.center[1]
-        return torch.stack([(2 * x + 1) / size[1] - 1, (2 * y + 1) / size[0] - 1], -1)[None]
+        placed = []
+        for axis, (down, right) in enumerate(matrix):
+            scale = window.scale[axis]
+            at = scale * down * rows + (scale * right * columns + window.center[axis])
+            at += scale * shift[axis] * self.shape[axis]
+            for weight, moved in zip((down, right), field, strict=False):
+                at.add_(moved, alpha=scale * weight)
+            placed.append(at)
+        y, x = placed
+        return Positions(y, x)
 
     def _matrix(self, generator: Generator) -> tuple[tuple[float, float], tuple[float, float]]:
         """Return the linear part: rotation, scale, crop, quarter turns and flips, rows first."""

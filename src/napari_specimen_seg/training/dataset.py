@@ -244,32 +244,19 @@ class Samples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         epoch, position, number = index
         generator = torch.Generator().manual_seed(_mix(self.config.run.seed, epoch, position))
         example = self.store[number]
-        picture, target, window = self._window(example, generator)
-        unit = torch.from_numpy(np.ascontiguousarray(picture).astype(np.float32) / 65535).permute(2, 0, 1)
-        return self.augment(unit, torch.from_numpy(np.ascontiguousarray(target)).long(), window, generator)
+        positions = self.augment.positions(self._window(example, generator), generator)
+        rows, columns = positions.box(*example.target.shape)  # the rest need not be made into numbers
+        picture = torch.from_numpy(example.picture[rows, columns].astype(np.float32)).permute(2, 0, 1)
+        target = torch.from_numpy(example.target[rows, columns].astype(np.int64))
+        return self.augment.taken(picture / 65535, target, positions.moved(rows, columns), generator)
 
-    def _window(
-        self, example: Example, generator: torch.Generator
-    ) -> tuple[NDArray[np.uint16], NDArray[np.int32], Window]:
+    def _window(self, example: Example, generator: torch.Generator) -> Window:
         height, width = example.target.shape
-        if not self.tiles:
-            place = self.preprocessing.placement(height, width)
-            middle = (height - 1) / 2, (width - 1) / 2
-            return (
-                example.picture,
-                example.target,
-                Window(middle, (height / place.height, width / place.width)),
-            )
-        side = self.augment.shape[0]
-        y, x = self._center(example, side, generator)
-        reach = side  # room for turning and zooming out; cutting first keeps the sampling small
-        top, left = max(0, y - reach), max(0, x - reach)
-        rows, columns = slice(top, y + reach), slice(left, x + reach)
-        return (
-            example.picture[rows, columns],
-            example.target[rows, columns],
-            Window((y - top, x - left), (1.0, 1.0)),
-        )
+        if self.tiles:
+            y, x = self._center(example, self.augment.shape[0], generator)
+            return Window((y, x), (1.0, 1.0))
+        place = self.preprocessing.placement(height, width)
+        return Window(((height - 1) / 2, (width - 1) / 2), (height / place.height, width / place.width))
 
     def _center(self, example: Example, side: int, generator: torch.Generator) -> tuple[int, int]:
         """Pick where a patch lies: anywhere, or on a pixel of a rare class."""
