@@ -28,8 +28,10 @@ def _no_gl_offscreen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep converted networks away from those of the person who runs the tests."""
+    """Keep converted networks and the log away from those of the person who runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
+        log = tmp_path_factory.mktemp("log") / "errors.log"
+        patch.setattr("napari_specimen_seg.core.log.log_path", lambda: log)
         patch.setenv("SPECIMEN_SEG_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

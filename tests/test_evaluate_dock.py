@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog
 from dock_helpers import Models, finish, until, write_models
 from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.image import SpecimenLabels
-from napari_specimen_seg.plugin.evaluate import HINT, EvaluateDock
+from napari_specimen_seg.plugin.evaluate import HINT, NEXT, EvaluateDock
 from napari_specimen_seg.plugin.evaluate_layers import KEY
 from napari_specimen_seg.plugin.evaluate_run import worst_pictures
 from napari_specimen_seg.plugin.layers import labels_layer
@@ -95,9 +95,26 @@ def visible_tabs(dock):
 
 
 def test_at_first_it_says_what_to_do(dock):
+    assert dock.empty.isVisibleTo(dock)
+    for part in (dock.main, dock.status, dock.tabs, dock.save, dock.reproduce.toggle):
+        assert not part.isVisibleTo(dock)
+
+
+def test_a_folder_or_open_labels_are_a_beginning(dock, data, viewer, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(data / "labels"))
+    dock.empty.ways[0].click()
+    assert not dock.empty.isVisibleTo(dock)
+    assert dock.data.images.path == data / "images"
+    assert dock.status.text.text() == NEXT
+    dock.data.labels.choose(None)
+    dock.competitors.add_masks(data / "masks")
     assert dock.status.text.text() == HINT
-    assert dock.tabs.isHidden()
-    assert dock.save.isHidden()
+    dock.competitors.remove("masks")
+    assert dock.empty.isVisibleTo(dock)
+    dock.empty.sample.click()
+    dock.data.take_layers()
+    assert dock.data.from_layer.isChecked()
+    assert dock.data.picker.layer.name == "beetle 4 labels"
 
 
 @pytest.mark.parametrize(

@@ -192,3 +192,14 @@ def test_samples_need_no_network(monkeypatch, key, name, size):
     assert layer.rgb
     assert layer.data.shape == (*size, 3)
     assert (str(layer.units[0]) == "millimeter") is (key == "sheet")
+
+
+def test_the_labelled_sample_has_labels_that_lie_on_their_pictures():
+    viewer = ViewerModel()
+    layers = viewer.open_sample(PLUGIN, "labelled")
+    assert [layer.name for layer in layers[:3]] == ["beetle 1", "beetle 1 labels", "beetle 2"]
+    for image, labels in zip(layers[::2], layers[1::2], strict=True):
+        assert image.data.shape == (640, 500, 3)
+        assert labels.data.shape == (640, 500)
+        assert tuple(image.translate) == tuple(labels.translate)
+        assert "elytra" in {item.name for item in labels.metadata["class_map"]}

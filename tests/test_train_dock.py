@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QFileDialog
 
 from train_dock_helpers import looked, small, write_pictures
 
@@ -80,6 +81,32 @@ def test_open_layers_replace_what_was_written_of_them_and_nothing_else(tmp_path)
     with pytest.raises(WriteError, match="not written here"):
         write_snapshots([one], tmp_path / "theirs")
     assert [p.read_bytes() for p in theirs.iterdir()] == [b"a photograph"]
+
+
+def test_at_first_it_says_what_to_do_and_can_do_it(dock, data, qtbot, monkeypatch):
+    assert dock.empty.isVisibleTo(dock)
+    assert not dock.setup.isVisibleTo(dock)
+    assert not dock.go.isVisibleTo(dock)
+    assert dock.status.isHidden()
+    dock.mode_strokes.click()
+    assert not dock.empty.isVisibleTo(dock)
+    dock.mode_whole.click()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(data / "images"))
+    dock.empty.ways[0].click()
+    assert not dock.empty.isVisibleTo(dock)
+    assert dock.setup.isVisibleTo(dock)
+    qtbot.waitUntil(lambda: dock._looked is not None and dock.job is None, timeout=60_000)
+    assert dock.data.about.text().startswith("12 pairs")  # the masks beside them are found
+
+
+def test_the_sample_with_labels_can_be_learned_from(dock, qtbot):
+    dock.viewer.window.show()
+    dock.empty.sample.click()
+    assert [layer.name for layer in dock.viewer.layers[:2]] == ["beetle 1", "beetle 1 labels"]
+    assert dock.data.uses_layers
+    assert not dock.empty.isVisibleTo(dock)
+    qtbot.waitUntil(lambda: dock._looked is not None and dock.job is None, timeout=60_000)
+    assert dock.data.about.text() == "4 pairs · 9 classes · 3 to learn from, 1 to validate on"
 
 
 def test_nothing_chosen_is_one_line(dock, qtbot):

@@ -196,8 +196,11 @@ def test_colours_and_names_of_what_is_drawn_are_all_different():
 
 
 def test_without_a_picture_it_says_what_to_do(panel):
+    assert panel.empty.isHidden()
     panel._dock.viewer.layers.clear()
-    panel.go.click()
+    assert not panel.empty.isHidden()
+    assert panel.main.isHidden()
+    panel.learn()
     assert panel._dock.status.text.text() == "no picture is open. Open one, then draw on it."
 
 

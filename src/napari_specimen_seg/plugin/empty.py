@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
@@ -13,8 +13,15 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 
+LABELLED = "labelled"
+"""Key of the sample that has labels."""
+
+Way = tuple[str, str, Callable[[], object]]
+"""A button: its text, its tool tip, and what it does."""
+
+
 class EmptyState(QWidget):
-    """One sentence and the buttons Open sample and Choose picture.
+    """One sentence and the buttons Open sample and Choose picture, or others.
 
     Parameters
     ----------
@@ -24,20 +31,35 @@ class EmptyState(QWidget):
         What to do.
     refused : callable
         Takes the error if something cannot be opened.
+    ways : sequence of (str, str, callable), optional
+        Buttons instead of Choose picture.
+    labelled : bool
+        Whether only samples with labels are of use.
     """
 
-    def __init__(self, viewer: Viewer, sentence: str, refused: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        sentence: str,
+        refused: Callable[[BaseException], None],
+        *,
+        ways: Sequence[Way] | None = None,
+        labelled: bool = False,
+    ) -> None:
         super().__init__()
         self._viewer = viewer
         self._refused = refused
         self.sample = button("Open sample", lambda: None, "Pictures that come with the plugin")
-        self.sample.setMenu(self._samples())
-        self.choose = button("Choose picture…", self.choose_pictures, "Open pictures from disk")
+        if labelled:
+            self.sample.clicked.connect(lambda *_: self.open_sample(LABELLED))
+        else:
+            self.sample.setMenu(self._samples())
+        choose: Way = ("Choose picture…", "Open pictures from disk", self.choose_pictures)
+        self.ways = [button(text, slot, tip) for text, tip, slot in ([choose] if ways is None else ways)]
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        box.addWidget(quiet(sentence))
-        box.addWidget(self.sample)
-        box.addWidget(self.choose)
+        for part in (quiet(sentence), self.sample, *self.ways):
+            box.addWidget(part)
 
     def _samples(self) -> QMenu:
         menu = QMenu(self)
@@ -48,6 +70,7 @@ class EmptyState(QWidget):
 
     def open_sample(self, key: str) -> None:
         """Open one of the plugin's samples."""
+        manifest()  # or napari may not know of them yet
         self._try(lambda: self._viewer.open_sample(PLUGIN, key))
 
     def choose_pictures(self) -> None:

@@ -14,6 +14,7 @@ from ..core.progress import Progress, Report
 from ..evaluation.settings import EvaluateSettings
 from ..models.settings import PredictSettings
 from .dock import Dock, button, fold, heading, primary, row
+from .empty import EmptyState
 from .evaluate_data import EvaluateData, FolderLine
 from .evaluate_layers import Showcase
 from .evaluate_models import Competitors
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 HINT = "Choose labelled pictures, add a model or masks, then press Evaluate."
+NEXT = "Add a model or masks, then press Evaluate."
+NOTHING = (
+    "How good is a model, or are masks? Choose a folder of labels that you trust, or open a picture with "
+    "such labels."
+)
 EVALUATE_FIELDS = ("tolerance", "tolerance_unit", "instances", "curves")
 PREDICT_FIELDS = ("device", "precision", "threshold")
 
@@ -45,6 +51,7 @@ class EvaluateDock(Dock):
         self.showcase = Showcase(napari_viewer)
         self._report: Path | None = None
         self._kept: list[object] = []
+        self._hint = HINT
         self._make_controls()
         self._arrange()
         self._connect()
@@ -55,6 +62,8 @@ class EvaluateDock(Dock):
 
     def _make_controls(self) -> None:
         self.data = EvaluateData(self)
+        choose = ("Choose folder…", "Folder of the true labels", self.data.labels.ask)
+        self.empty = EmptyState(self.viewer, NOTHING, self.show_error, ways=(choose,), labelled=True)
         self.competitors = Competitors(self.data.other_labels, self.data.take)
         self.form = SettingsForm(EvaluateSettings)
         self.form.show_fields(EVALUATE_FIELDS)
@@ -80,9 +89,14 @@ class EvaluateDock(Dock):
         inner.addLayout(row(heading("Ignore"), self.ignore, stretch=1))
         inner.addWidget(self.second)
         toggle, content = fold("More", more)
-        self.body.addWidget(self.data)
-        self.body.addLayout(row(heading("Models"), self.competitors, stretch=1))
-        for part in (toggle, content, self.go, self.status, self.tabs):
+        self.main = QWidget()
+        box = QVBoxLayout(self.main)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(self.data)
+        box.addLayout(row(heading("Models"), self.competitors, stretch=1))
+        for part in (toggle, content, self.go):
+            box.addWidget(part)
+        for part in (self.empty, self.main, self.status, self.tabs):
             self.body.addWidget(part)
         self.body.addLayout(row(self.save, self.open, self.reproduce.toggle))
         self.body.addWidget(self.reproduce)
@@ -99,8 +113,27 @@ class EvaluateDock(Dock):
         self.tabs.picture_asked.connect(self.show_picture)
         self.tabs.cell_asked.connect(self.show_cell)
         self.follow(self.viewer.events.theme, self.tabs.refresh_plots)
+        self.follow(self.viewer.layers.events.inserted, self._on_layers)
+
+    def showEvent(self, event: Any) -> None:
+        """Take labels that are open, where no folder is chosen."""
+        super().showEvent(event)
+        self.data.take_layers()
+
+    def _on_layers(self, event: Any = None) -> None:
+        del event
+        if self.isVisible():
+            self.data.take_layers()
 
     def _on_setting(self) -> None:
+        is_empty = self.data.is_empty and not self.competitors.chosen
+        self.empty.setVisible(is_empty)
+        for part in (self.main, self.reproduce.toggle):
+            part.setVisible(not is_empty)
+        hint = "" if is_empty else HINT if self.data.is_empty else NEXT
+        if hint != self._hint and self.job is None and self.tabs.evaluated is None:
+            self.status.show_hint(hint)  # and not again: an error may stand there by now
+        self._hint = hint
         several = len(self.competitors.chosen) > 1
         self.go.setText("Compare" if several else "Evaluate")
         self.form.controls["curves"].widget.setEnabled(self._one_model())

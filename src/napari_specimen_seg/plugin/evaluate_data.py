@@ -41,7 +41,7 @@ class FolderLine(QWidget):
         self.line.editingFinished.connect(self.changed)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        box.addLayout(row(heading(name), self.line, button("…", self._ask, tip), stretch=1))
+        box.addLayout(row(heading(name), self.line, button("…", self.ask, tip), stretch=1))
 
     @property
     def path(self) -> Path | None:
@@ -54,7 +54,8 @@ class FolderLine(QWidget):
         self.line.setText("" if path is None else str(path))
         self.changed.emit()
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Ask for a folder."""
         near = self.path or self._near()
         found = QFileDialog.getExistingDirectory(self, self.line.toolTip(), str(near or ""))
         if found:
@@ -125,6 +126,16 @@ class EvaluateData(QWidget):
         labels = self.labels.path
         found = None if labels is None else labels.parent / name
         return found if found is not None and found.is_dir() and found != labels else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no truth is chosen."""
+        return self.labels.path is None if self.from_folders.isChecked() else self.picker.layer is None
+
+    def take_layers(self) -> None:
+        """Choose labels that are open, if no folder is chosen."""
+        if self.is_empty and self.picker.layer is not None:
+            self.from_layer.setChecked(True)
 
     def open_picture(self) -> OpenPicture | None:
         """Return the open truth with its picture; None where folders or nothing are chosen."""

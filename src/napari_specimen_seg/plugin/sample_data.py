@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
-from .layers import LayerData, image_layers
+from .layers import LayerData, image_layers, labels_layer
 
 
 def tissue() -> list[LayerData]:
@@ -37,3 +37,28 @@ def specimen_sheet() -> list[LayerData]:
     from ..core.sample_sheet import draw_sheet
 
     return image_layers(draw_sheet()[0])
+
+
+def labelled_beetles() -> list[LayerData]:
+    """Cut the drawn sheet into four pictures with labels, to try a training or an evaluation with.
+
+    Returns
+    -------
+    list of LayerData
+        Four pictures of 640 x 500 RGB side by side, above each the parts of its beetle.
+    """
+    from ..core.sample_sheet import draw_sheet
+
+    sheet, truth = draw_sheet()
+    half = sheet.width // 2
+    found: list[LayerData] = []
+    for number in range(4):
+        columns = slice(number % 2 * half, (number % 2 + 1) * half)
+        rows = slice(None, None, -1 if number > 1 else 1)  # the second two upside down
+        name = f"beetle {number + 1}"
+        image = sheet.replace(data=sheet.data[rows, columns].copy(), name=name)
+        labels = truth.replace(data=truth.data[rows, columns].copy(), name=f"{name} labels")
+        for data, attributes, kind in (*image_layers(image), labels_layer(labels)):
+            shift = {"translate": (0.0, number * (half + 20) * (sheet.pixel_size or 1.0))}
+            found.append((data, {**attributes, **shift}, kind))
+    return found

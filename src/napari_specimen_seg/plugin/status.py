@@ -182,6 +182,14 @@ class StatusLine(QWidget):
         self.bar.setTextVisible(True)
         self.bar.setToolTip(line)
 
+    def show_share(self, text: str, done: int, total: int) -> None:
+        """Show how far work is that has its own words, and its own way to stop instead of Cancel."""
+        self.show_progress(Progress(text, 0, 0))
+        self.cancel.setVisible(False)
+        self.bar.setRange(0, max(1, total))
+        self.bar.setValue(done)
+        self.bar.setFormat(text.replace("%", "%%"))
+
     def show_cancelling(self) -> None:
         """Show that the work is asked to stop."""
         self.cancel.setText("Cancelling…")

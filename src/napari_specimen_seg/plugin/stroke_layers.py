@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.classes import ClassMap, LabelClass, default_color
-from ..core.errors import ImageError
+from ..core.errors import ImageError, SpecimenError
 from ..core.image import Prediction, SpecimenImage, SpecimenLabels
 from .layers import class_colormap
 from .pictures import picture_of, placement_of, plane_shape
-from .results import axes_of, full_of, labels_layer_of
+from .results import axes_of, full_of, labels_layer_of, origin_of
 from .train_layers import HELPER, Held, OpenPair, free_stem, snapshots
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
     from ..training.lesson import Lesson
@@ -28,6 +28,9 @@ STROKES, ANSWER = "specimen_seg_strokes", "specimen_seg_answer"
 
 BACKGROUND = 65535
 """Value of strokes on the background: 0 means that nobody drew there. Classes that are added stay below."""
+
+MOST_PLANE_AXES = 3
+"""Stacks of more axes cannot be segmented."""
 
 _BLACKS, _WHITES = ("#000000", "#000001"), ("#f5f5f5", "#f4f5f5")
 OPACITY = 0.5
@@ -225,3 +228,20 @@ def _place_for(viewer: Viewer, picture: Image) -> int:
     """Return where an answer lies: directly under the strokes on its picture, else on top."""
     strokes = next((s.layer for s in strokes_in(viewer) if s.picture is picture), None)
     return len(viewer.layers) if strokes is None else int(viewer.layers.index(strokes))
+
+
+def no_picture() -> SpecimenError:
+    """Return the error that says what to do where nothing is open."""
+    return SpecimenError("no picture is open", advice="Open one, then draw on it.")
+
+
+def may_be_drawn_on(layer: Layer) -> bool:
+    """Tell whether a layer is a picture or stack, and no result or helper of a dock."""
+    from napari.layers import Image as ImageLayer
+
+    return (
+        isinstance(layer, ImageLayer)
+        and origin_of(layer) is None
+        and HELPER not in layer.metadata
+        and len(plane_shape(layer)) <= MOST_PLANE_AXES
+    )

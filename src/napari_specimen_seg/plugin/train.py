@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ from .dock import Dock, button, primary, row
 from .library_events import library_events
 from .plot_canvas import ThemedPlot
 from .reproduce import Recipe, Reproduce
-from .status import duration
 from .train_after import AfterTraining
 from .train_close import CloseGuard, ask_fate
 from .train_curves import Curves
@@ -28,9 +26,9 @@ from .train_left import LeftBanner, forget_run, note_run
 from .train_overlay import Overlay
 from .train_rate import Found, rate_work
 from .train_recipe import SETTINGS_NAME, data_folder
-from .train_setup import Setup
+from .train_setup import NothingYet, Setup
 from .train_strokes import BEGIN, StrokesPanel
-from .train_watch import Watcher
+from .train_watch import Watcher, step_line
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -64,6 +62,7 @@ class TrainDock(Dock):
 
     def _make_controls(self) -> None:
         self.setup = Setup(self.viewer)
+        self.empty = NothingYet(self, self.setup.data.ask_folders, self._ask_attach)
         self.data, self.settings = self.setup.data, self.setup.settings
         self.go = primary("Train", self.train, "Learn from the pictures")
         self.stop = button(STOP, self.stop_and_keep, "Stop at once; the best model so far is kept")
@@ -86,8 +85,8 @@ class TrainDock(Dock):
     def _arrange(self) -> None:
         self.body.addLayout(row(self.mode_whole, self.mode_strokes))
         self.body.addWidget(self.left)
-        self.body.addWidget(self.setup)
-        self.body.addWidget(self.strokes)
+        for part in (self.empty, self.setup, self.strokes):
+            self.body.addWidget(part)
         self.body.addLayout(row(self.go, self.stop))
         for part in (self.status, self.curves, self.overlay_on):
             self.body.addWidget(part)
@@ -105,25 +104,33 @@ class TrainDock(Dock):
         self.strokes.setVisible(strokes)
         self.reproduce.toggle.setChecked(False)
         running = self.watcher.is_running
-        for part in (self.setup, self.go):
-            part.setVisible(not strokes)
+        self._show_setup()
         for part in (self.stop, self.overlay_on):
             part.setVisible(running and not strokes)
         self.after.show_model(None if strokes or running else self._finished)
         self.curves.setVisible(not strokes and bool(self.curves.epochs or self.curves.steps))
         if self.job is None and not running:
-            self.status.show_hint(BEGIN if strokes else HINT)
+            self.status.show_hint(BEGIN if strokes else "" if self.is_empty else HINT)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to learn from yet, and nothing to look at either."""
+        return not (self.data.is_ready or self.watcher.is_running or self._finished or self.curves.epochs)
+
+    def _show_setup(self) -> None:
+        """Show the controls of a training where there is something to learn from, else what to do."""
+        whole = not self.mode_strokes.isChecked()
+        for part in (self.setup, self.go):
+            part.setVisible(whole and not self.is_empty)
+        self.empty.setVisible(whole and self.is_empty)
+        self.reproduce.toggle.setVisible(not whole or not self.is_empty)
 
     def _recipe(self) -> Recipe:
         """Return the command line and the settings of what is shown."""
         return self.strokes.recipe() if self.mode_strokes.isChecked() else self.setup.recipe_text()
 
-    def _on_recipe_saved(self) -> None:
-        if self.mode_strokes.isChecked():
-            self.strokes.write_strokes()
-
     def _connect(self) -> None:
-        self.setup.data_changed.connect(self._look_soon.start)
+        self.setup.data_changed.connect(self._on_data)
         self.setup.changed.connect(self.reproduce.refresh)
         self.setup.refused.connect(self.show_error)
         self.setup.find_rate.clicked.connect(lambda *_: self.find_learning_rate())
@@ -132,7 +139,7 @@ class TrainDock(Dock):
         self.left.watch_asked.connect(self.watch)
         self.left.use_asked.connect(self.after.take_up)
         self.left.resume_asked.connect(self.resume)
-        self.reproduce.saved.connect(self._on_recipe_saved)
+        self.reproduce.saved.connect(self.strokes.on_recipe_saved)
         self.strokes.changed.connect(self.reproduce.refresh)
         self.strokes.saved.connect(lambda folder: self.after.show_model(folder, held_out=False))
         self.watcher.told.connect(self.on_event)
@@ -150,16 +157,25 @@ class TrainDock(Dock):
         while holder is not None and not hasattr(holder, "destroyOnClose"):
             holder = holder.parent()
         self._guard.watch_holder(holder)
+        self._take_layers()
+
+    def _on_data(self) -> None:
+        if self.is_empty == self.empty.isHidden():
+            self.show_mode(strokes=self.mode_strokes.isChecked())
+        self._look_soon.start()
+
+    def _on_layers(self, _event: Any) -> None:
+        if self.data.uses_layers:
+            self.data.refresh()
+        elif self.isVisible() and self.is_empty:
+            self._take_layers()
+
+    def _take_layers(self) -> None:
+        """Take up labelled pictures that are open, where no folder is chosen."""
         if self.data.images is None and not self.data.uses_layers and self.data.finds_layers():
             self.data.use_layers()
 
-    def _on_layers(self, event: Any = None) -> None:
-        del event
-        if self.data.uses_layers:
-            self.data.refresh()
-
-    def _on_theme(self, event: Any = None) -> None:
-        del event
+    def _on_theme(self, _event: Any) -> None:
         self.curves.refresh()
         self.setup.rate.plot.refresh()
 
@@ -270,6 +286,7 @@ class TrainDock(Dock):
 
     def _show_running(self) -> None:
         self.left.setVisible(False)
+        self._show_setup()
         self.curves.clear_epochs()
         self.go.setEnabled(False)
         self.stop.setVisible(True)
@@ -278,14 +295,7 @@ class TrainDock(Dock):
         self.after.show_model(None)
         self._finished = None
         self.overlay_on.setVisible(True)
-        self._show_progress("starting", 0, 0)
-
-    def _show_progress(self, text: str, done: int, total: int) -> None:
-        self.status.show_progress(Progress(text, 0, 0))
-        self.status.cancel.setVisible(False)  # Stop and keep stands for it
-        self.status.bar.setRange(0, max(1, total))
-        self.status.bar.setValue(done)
-        self.status.bar.setFormat(text.replace("%", "%%"))
+        self.status.show_share("starting", 0, 0)
 
     def stop_and_keep(self) -> None:
         """Ask the run to stop and keep its best model."""
@@ -315,7 +325,7 @@ class TrainDock(Dock):
             case "started":
                 self._on_started(event)
             case "step":
-                self._show_step(event)
+                self.status.show_share(*step_line(event, self._epochs))
                 self.curves.add_step(event)
             case "epoch":
                 self.curves.add_epoch(event)
@@ -339,14 +349,7 @@ class TrainDock(Dock):
             self.overlay.begin(
                 self.watcher.run.folder, shown, class_map, self.data.layer_of(Path(shown).stem)
             )
-        self._show_progress(f"epoch 1 of {self._epochs}", 0, 0)
-
-    def _show_step(self, event: dict[str, Any]) -> None:
-        done = (event["epoch"] - 1) * event["steps"] + event["step"]
-        left = event["seconds_left"]
-        text = f"epoch {event['epoch']} of {self._epochs}"
-        text += f" · {duration(left)} left" if math.isfinite(left) and left > 1 else ""
-        self._show_progress(text, done, self._epochs * event["steps"])
+        self.status.show_share(f"epoch 1 of {self._epochs}", 0, 0)
 
     def on_end(self, problem: SpecimenError | None) -> None:
         """Tidy up after the run's end."""

@@ -348,6 +348,12 @@ class DataPicker(QWidget):
         with QSignalBlocker(self):
             self._on_section()
 
+    def ask_folders(self) -> None:
+        """Ask for a folder of pictures, and for that of their masks if it is not beside it."""
+        self._ask_images()
+        if self.images is not None and self.labels is None:
+            self._ask_labels()
+
     def _ask_images(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder of pictures", str(self.images or ""))
         if folder:

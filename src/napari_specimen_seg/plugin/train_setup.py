@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
 from ..core.errors import SpecimenError
 from ..models.library import own_folder
 from ..training.config import TrainConfig
-from .dock import button, heading, row
+from .dock import Dock, button, heading, row
+from .empty import EmptyState
 from .memory import recall, remember
 from .reproduce import Recipe
 from .train_data import DataPicker
@@ -29,6 +30,29 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 NOWHERE = Path()
+
+NOTHING = (
+    "A model learns from pictures with labels: choose their folder, or open pictures and paint a Labels "
+    "layer above each. For one picture and a few strokes, choose Learn from strokes."
+)
+
+
+class NothingYet(EmptyState):
+    """What the Train dock shows while there is nothing to learn from.
+
+    Parameters
+    ----------
+    dock : Dock
+    choose, attach : callable
+        Ask for a folder of pictures, and for that of a run.
+    """
+
+    def __init__(self, dock: Dock, choose: Callable[[], object], attach: Callable[[], object]) -> None:
+        ways = (
+            ("Choose folder…", "A folder of pictures; their masks may lie beside it", choose),
+            ("Watch a run…", "Watch a training that goes on elsewhere", attach),
+        )
+        super().__init__(dock.viewer, NOTHING, dock.show_error, ways=ways, labelled=True)
 
 
 class Setup(QWidget):

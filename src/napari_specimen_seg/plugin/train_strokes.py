@@ -17,15 +17,16 @@ from ..core.progress import Progress, Report
 from ..models.bundle import is_bundle, read_card
 from ..models.library import find_model
 from .dock import Dock, button, heading, primary, quiet, row
+from .empty import EmptyState
 from .layer_picker import LayerPicker
 from .legend import Legend
 from .library_events import library_events
-from .pictures import plane_shape
 from .reproduce import Recipe
-from .results import origin_of
 from .stroke_answers import Answers
 from .stroke_layers import (
     Target,
+    may_be_drawn_on,
+    no_picture,
     painted_map,
     stroke_pairs,
     strokes_in,
@@ -33,18 +34,15 @@ from .stroke_layers import (
     with_class,
 )
 from .stroke_teacher import Learned, Teacher
-from .train_layers import HELPER, OpenPair, hold, snapshots, write_snapshots
+from .train_layers import OpenPair, hold, snapshots, write_snapshots
 from .train_recipe import data_folder, default_out, strokes_recipe
 from .train_start import StartPicker
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer
+    from napari.layers import Labels
 
 AFTER_MS = 600
 """How long after the last stroke the model learns by itself."""
-
-MOST_PLANE_AXES = 3
-"""Stacks of more axes cannot be segmented."""
 
 BEGIN = "Draw strokes of each class, on the background too; then press Learn."
 
@@ -83,10 +81,14 @@ class StrokesPanel(QWidget):
         self._make_controls()
         self._arrange()
         self._connect()
+        self._on_picture()
         self._on_model()
 
     def _make_controls(self) -> None:
-        self.picture = LayerPicker(self._dock, _may_be_drawn_on, "picture")
+        self.picture = LayerPicker(self._dock, may_be_drawn_on, "picture")
+        self.empty = EmptyState(
+            self._dock.viewer, "Open a picture to teach a model with strokes on it.", self._dock.show_error
+        )
         self.start_from = StartPicker()
         self.legend = Legend()
         self.name = QLineEdit()
@@ -107,7 +109,12 @@ class StrokesPanel(QWidget):
         self.answers = Answers(self._dock, self.picture, self._teacher)
 
     def _arrange(self) -> None:
-        box = QVBoxLayout(self)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.empty)
+        self.main = QWidget()
+        outer.addWidget(self.main)
+        box = QVBoxLayout(self.main)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(quiet("Teach a model with a few strokes. What you draw is never changed."))
         box.addLayout(row(heading("Picture"), self.picture, stretch=1))
@@ -117,7 +124,13 @@ class StrokesPanel(QWidget):
         box.addLayout(row(self.go, self.by_itself))
         box.addLayout(row(self.out, self.save, self.undo))
 
+    def _on_picture(self, _layer: object = None) -> None:
+        is_empty = self.picture.layer is None
+        self.empty.setVisible(is_empty)
+        self.main.setVisible(not is_empty)
+
     def _connect(self) -> None:
+        self.picture.layer_changed.connect(self._on_picture)
         self.start_from.model_changed.connect(self._on_model)
         self.start_from.refused.connect(self._dock.show_error)
         self.legend.class_chosen.connect(self.draw)
@@ -176,7 +189,7 @@ class StrokesPanel(QWidget):
         """Take up a class for drawing on the chosen picture; its layer of strokes is made if need be."""
         picture = self.picture.layer
         if picture is None:
-            self._dock.show_error(_no_picture())
+            self._dock.show_error(no_picture())
         if picture is None or self._class_map is None:
             return
         try:
@@ -201,8 +214,7 @@ class StrokesPanel(QWidget):
             self._followed = layer
             self._dock.follow(layer.events.paint, self._on_stroke)
 
-    def _on_stroke(self, event: Any = None) -> None:
-        del event
+    def _on_stroke(self, _event: Any) -> None:
         if not self.by_itself.isChecked():
             return
         if self._dock.job is not None and not self.answers.is_running:
@@ -218,7 +230,7 @@ class StrokesPanel(QWidget):
             return
         picture = self.picture.layer
         if picture is None:
-            self._dock.show_error(_no_picture())
+            self._dock.show_error(no_picture())
             return
         shown = self.answers.shown(picture)
         pairs = stroke_pairs(self._dock.viewer)
@@ -321,6 +333,11 @@ class StrokesPanel(QWidget):
         except SpecimenError as error:
             return Recipe("", "", str(error))
 
+    def on_recipe_saved(self) -> None:
+        """Write what the settings name, if they were those of strokes."""
+        if not self.isHidden():
+            self.write_strokes()
+
     def write_strokes(self) -> None:
         """Write pictures and strokes as the files that the command line learns from."""
         if self._must_wait(self.write_strokes):
@@ -381,19 +398,3 @@ class StrokesPanel(QWidget):
         for timer in (self._wait, self.answers.soon):
             timer.stop()
         self._teacher.close()
-
-
-def _no_picture() -> SpecimenError:
-    return SpecimenError("no picture is open", advice="Open one, then draw on it.")
-
-
-def _may_be_drawn_on(layer: Layer) -> bool:
-    """Tell whether a layer is a picture or stack, and no result or helper of a dock."""
-    from napari.layers import Image as ImageLayer
-
-    return (
-        isinstance(layer, ImageLayer)
-        and origin_of(layer) is None
-        and HELPER not in layer.metadata
-        and len(plane_shape(layer)) <= MOST_PLANE_AXES
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ..core.errors import SpecimenError
 from ..training.config import TrainConfig
 from ..training.live import LiveRun
+from .status import duration
 
 EVERY_MS = 200
 
@@ -217,6 +219,15 @@ class Watcher(QObject):
                 path.unlink(missing_ok=True) if path is not None else None
         self._child, self._log = None, None
         _ORPHANS[:] = [child for child in _ORPHANS if child.poll() is None]
+
+
+def step_line(event: dict[str, Any], epochs: int) -> tuple[str, int, int]:
+    """Return what a step says of a run: a line, how many steps are done, and how many there are."""
+    done = (event["epoch"] - 1) * event["steps"] + event["step"]
+    left = event["seconds_left"]
+    text = f"epoch {event['epoch']} of {epochs}"
+    text += f" · {duration(left)} left" if math.isfinite(left) and left > 1 else ""
+    return text, done, epochs * event["steps"]
 
 
 def settings_file(out: Path) -> Path:
