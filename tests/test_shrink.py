@@ -106,6 +106,12 @@ def test_smaller_numbers_answer_nearly_alike(place, small, form, least):
     assert agreement(answers(place / "tiles"), answers(small[form])) > least
 
 
+def test_an_onnx_file_in_int8_is_computed_by_openvino_as_by_onnxruntime(small):
+    found = answers(small["onnx", "int8"], backend="openvino")
+    assert found.provenance["engine"] == {"device": "cpu", "backend": "openvino", "precision": "int8"}
+    assert agreement(found, answers(small["onnx", "int8"])) > 0.9
+
+
 @pytest.mark.parametrize(
     ("form", "times"), [(("openvino", "bf16"), 1.95), (("openvino", "int8"), 3.5), (("onnx", "int8"), 3.5)]
 )

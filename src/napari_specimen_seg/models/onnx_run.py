@@ -196,7 +196,10 @@ def choose_onnx_engine(settings: PredictSettings, onnx: OnnxNetwork) -> Engine:
             advice="Use --precision auto.",
         )
     if settings.backend == "openvino":
-        return _openvino_engine(settings, onnx)
+        from .openvino_run import refuse_other_devices
+
+        refuse_other_devices(settings)
+        return Engine("cpu", "openvino", onnx.precision)
     has_cuda = "CUDAExecutionProvider" in require_onnxruntime().get_available_providers()
     if settings.device == "mps" or (settings.device == "cuda" and not has_cuda):
         raise DeviceError(
@@ -204,17 +207,6 @@ def choose_onnx_engine(settings: PredictSettings, onnx: OnnxNetwork) -> Engine:
             advice="Use --device cpu, or install onnxruntime-gpu.",
         )
     return Engine("cuda" if has_cuda and settings.device != "cpu" else "cpu", "onnxruntime", onnx.precision)
-
-
-def _openvino_engine(settings: PredictSettings, onnx: OnnxNetwork) -> Engine:
-    from .openvino_graph import require_openvino
-
-    require_openvino()
-    if settings.device not in ("auto", "cpu"):
-        raise DeviceError(
-            f"OpenVINO computes on the CPU here, not on {settings.device}", advice="Use --device cpu."
-        )
-    return Engine("cpu", "openvino", onnx.precision)
 
 
 def refuse_misfit(facts: OnnxFacts, card: ModelCard, path: Path) -> None:

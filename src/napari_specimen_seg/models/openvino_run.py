@@ -277,6 +277,21 @@ def _refuse_misfit(model: Any, card: ModelCard, path: Path) -> None:
         raise ModelError("the network does not fit its card", path=path)
 
 
+def refuse_other_devices(settings: PredictSettings) -> None:
+    """Refuse what OpenVINO is not used for here.
+
+    Raises
+    ------
+    DeviceError
+        If it is not installed, or another device than the processor is asked for.
+    """
+    require_openvino()
+    if settings.device not in ("auto", "cpu"):
+        raise DeviceError(
+            f"OpenVINO computes on the CPU here, not on {settings.device}", advice="Use --device cpu."
+        )
+
+
 def choose_openvino_engine(settings: PredictSettings, network: OpenVinoNetwork | None) -> Engine:
     """Resolve every ``auto`` for a model that OpenVINO computes.
 
@@ -295,11 +310,7 @@ def choose_openvino_engine(settings: PredictSettings, network: OpenVinoNetwork |
     DeviceError
         If device, backend or precision cannot be had with it.
     """
-    require_openvino()
-    if settings.device not in ("auto", "cpu"):
-        raise DeviceError(
-            f"OpenVINO computes on the CPU here, not on {settings.device}", advice="Use --device cpu."
-        )
+    refuse_other_devices(settings)
     if network is None:
         if settings.precision == "int8":
             raise DeviceError(
