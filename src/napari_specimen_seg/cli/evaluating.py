@@ -35,11 +35,8 @@ output_option = click.option(
     help="Folder of the tables and the report.",
 )  # fmt: skip
 
-class_map_option = click.option(
-    "--class-map",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="The classes to compare by, instead of those in the label files or the model.",
+class_map_option = options.class_map(
+    "The classes to compare by, instead of those in the label files or the model."
 )
 
 second_option = click.option(

@@ -55,12 +55,7 @@ The pixel size comes from the label files unless it is given.
 )
 @options.pixel_size
 @options.unit("Unit of --pixel-size (nm, um, mm, cm, m or inch); alone: the unit of the table.")
-@click.option(
-    "--class-map",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Names of the classes, instead of those in the label files.",
-)
+@options.class_map()
 @options.overwrite
 @options.as_json
 def command(

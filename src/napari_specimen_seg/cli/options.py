@@ -44,6 +44,18 @@ output_folder = click.option(
 overwrite = click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 
 
+def class_map(
+    text: str = "Names of the classes, instead of those in the label files.",
+) -> Callable[[Command], Command]:
+    """Return the option for a file of classes."""
+    return click.option(
+        "--class-map",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help=text,
+    )
+
+
 def inputs(metavar: str) -> Callable[[Command], Command]:
     """Return the argument for files, folders and globs; at least one."""
     return click.argument("inputs", metavar=f"{metavar}...", nargs=-1, required=True)

@@ -36,12 +36,7 @@ What is finished is skipped, so the same command goes on after a break.
 @click.option("--classes", metavar="A,B", help="Change only these classes, by name or id.")
 @options.pixel_size
 @options.unit("Unit of all lengths (and, squared, areas) here: nm, um, mm, cm, m or inch; else pixels.")
-@click.option(
-    "--class-map",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Names of the classes, instead of those in the label files.",
-)
+@options.class_map()
 @options.overwrite
 @options.as_json
 def command(

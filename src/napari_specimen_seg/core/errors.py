@@ -7,6 +7,7 @@ else goes wrong is a bug, and its traceback goes to the log.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,11 @@ class CancelledError(SpecimenError):
 
 class SpecimenWarning(UserWarning):
     """Something a person should know about an input that was used all the same."""
+
+
+def size_text(shape: Iterable[object]) -> str:
+    """Return a shape as people write it: ``512 x 512 x 3``."""
+    return " x ".join(map(str, shape))
 
 
 def validation_line(error: ValidationError) -> str:

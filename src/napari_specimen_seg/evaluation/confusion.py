@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.classes import ClassMap
-from ..core.errors import MeasureError
+from ..core.errors import MeasureError, size_text
 from ..core.image import Array, SpecimenLabels
 from ..core.regions import bands, require_ids
 
@@ -76,7 +76,7 @@ def refuse_many(class_map: ClassMap) -> None:
 def refuse_shapes(truth: SpecimenLabels, prediction: SpecimenLabels) -> None:
     """Refuse labels that are not of the same height, width and number of planes."""
     if truth.data.shape != prediction.data.shape:
-        here, there = (" x ".join(map(str, labels.data.shape)) for labels in (truth, prediction))
+        here, there = (size_text(labels.data.shape) for labels in (truth, prediction))
         raise MeasureError(
             f"{truth.name}: the truth has {here} pixels, the prediction {there}",
             advice="Both must belong to the same picture at the same size.",

@@ -23,6 +23,7 @@ from .card import ModelCard
 from .network import is_in_library, stride_of_card
 from .onnx_export import example_size, least_size, onnx_bytes
 from .onnx_files import require_onnx
+from .smp_config import smp_call
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -250,28 +251,14 @@ def _weights(card: ModelCard, files: Mapping[str, bytes], file: Any) -> dict[str
         return {"onnx": onnx}
     import torch
 
-    activation = "softmax2d" if card.activation == "softmax" else card.activation
-    arguments = {
-        "encoder_name": card.encoder,
-        "encoder_weights": None,
-        "in_channels": card.preprocessing.in_channels,
-        "classes": card.out_channels,
-        "activation": activation,
-        **{k: list(v) if isinstance(v, tuple) else v for k, v in card.options.items()},
-    }
-    architecture = {"import_from": SMP, "callable": _class_name(card), "kwargs": arguments}
+    name, arguments = smp_call(card)
+    architecture = {"import_from": SMP, "callable": name, "kwargs": arguments}
     state = {
         **file(STATE),
         "architecture": architecture,
         "pytorch_version": str(torch.__version__).split("+")[0],
     }
     return {"pytorch_state_dict": state, "onnx": {**onnx, "parent": "pytorch_state_dict"}}
-
-
-def _class_name(card: ModelCard) -> str:
-    import segmentation_models_pytorch as smp
-
-    return str(smp.MODEL_ARCHITECTURES_MAPPING[card.architecture.lower()].__name__)
 
 
 def _opset(content: bytes) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ModelError, one_line
+from ..core.errors import ModelError, one_line, size_text
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -289,7 +289,7 @@ def _refuse_tensor(tensor: TensorProto, path: Path) -> None:
 
 def _refuse_shape(name: str, shape: list[int], path: Path) -> None:
     if any(size < 0 for size in shape) or math.prod(shape) > MAX_ELEMENTS:
-        shown = " x ".join(str(size) for size in shape[:6])
+        shown = size_text(shape[:6])
         raise ModelError(f"refused: {one_line(name, 80)} has an impossible size ({shown})", path=path)
 
 

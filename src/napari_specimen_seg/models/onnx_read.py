@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from ..core.errors import ModelError, ReadError, one_line
+from ..core.errors import ModelError, ReadError, one_line, size_text
 from ..core.progress import Progress, Report, silent
 from .card import ModelCard, OnnxNetwork
 from .importing import Draft, ImportOptions, Question, QuestionsError
@@ -159,7 +159,7 @@ def _interface(facts: OnnxFacts, options: ImportOptions, path: Path) -> tuple[On
         raise ModelError(f"the network takes {len(facts.inputs)} inputs, a picture is one", path=path)
     port = facts.inputs[0]
     if len(port.shape) != 4 or port.dtype not in TYPES:
-        shown = " x ".join(str(size or "?") for size in port.shape)
+        shown = size_text(size or "?" for size in port.shape)
         raise ModelError(f"the network does not take a picture ({port.dtype} of shape {shown})", path=path)
     layout, channels = _input_layout(port.shape, path)
     height, width = port.shape[2:] if layout == "NCHW" else port.shape[1:3]
@@ -239,8 +239,8 @@ def _output_layout(
         return "NHWC", shape[3]
     if len(shape) == 3 and _alike(shape[1:], height, width):
         return "NHW", 1
-    shown = " x ".join(map(str, shape))
-    raise ModelError(f"the network does not answer with a value for every pixel (shape {shown})", path=path)
+    cause = f"the network does not answer with a value for every pixel (shape {size_text(shape)})"
+    raise ModelError(cause, path=path)
 
 
 def _alike(size: tuple[int, ...], height: int, width: int) -> bool:

@@ -13,6 +13,7 @@ from .card import ModelCard, Softmax
 from .folders import graph_of
 from .library import find_model
 from .network import is_in_library
+from .smp_config import smp_call
 
 TAGS = ["napari", "biology", "semantic-segmentation", "specimen"]
 
@@ -69,22 +70,8 @@ def write_upload(
 
 def smp_arguments(card: ModelCard) -> dict[str, Any]:
     """Return what segmentation-models-pytorch's own ``from_pretrained`` needs to open the folder too."""
-    activation = "softmax2d" if card.activation == "softmax" else card.activation
-    return {
-        "_model_class": _class_name(card),
-        "encoder_name": card.encoder,
-        "encoder_weights": None,
-        "in_channels": card.preprocessing.in_channels,
-        "classes": card.out_channels,
-        "activation": activation,
-        **{key: list(v) if isinstance(v, tuple) else v for key, v in card.options.items()},
-    }
-
-
-def _class_name(card: ModelCard) -> str:
-    import segmentation_models_pytorch as smp
-
-    return str(smp.MODEL_ARCHITECTURES_MAPPING[card.architecture.lower()].__name__)
+    name, arguments = smp_call(card)
+    return {"_model_class": name, **arguments}
 
 
 def page(card: ModelCard) -> str:

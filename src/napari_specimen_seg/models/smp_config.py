@@ -214,3 +214,30 @@ def fit(
         raise ModelError(error.cause, path=path, advice=error.advice) from error
     notes = ("its second answer, a class for the whole picture, was left out",) if extra else ()
     return {key: tensor.detach().clone() for key, tensor in network.state_dict().items()}, notes
+
+
+def smp_call(card: ModelCard) -> tuple[str, dict[str, Any]]:
+    """Return how segmentation-models-pytorch builds the network of a card.
+
+    Parameters
+    ----------
+    card : ModelCard
+
+    Returns
+    -------
+    name : str
+        Of its class.
+    arguments : dict
+        Plain values.
+    """
+    import segmentation_models_pytorch as smp
+
+    arguments = {
+        "encoder_name": card.encoder,
+        "encoder_weights": None,
+        "in_channels": card.preprocessing.in_channels,
+        "classes": card.out_channels,
+        "activation": "softmax2d" if card.activation == "softmax" else card.activation,
+        **{key: list(v) if isinstance(v, tuple) else v for key, v in card.options.items()},
+    }
+    return str(smp.MODEL_ARCHITECTURES_MAPPING[card.architecture.lower()].__name__), arguments

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import ReadError
+from ..core.errors import ReadError, size_text
 from ..core.image import SpecimenImage
 
 
@@ -36,8 +36,8 @@ class Lesson:
             raise ReadError(f"{self.image.name} is a stack", advice="Learn from single planes.")
         if self.labels.shape != shape or self.known.shape != shape:
             raise ReadError(
-                f"{self.image.name}: the labels have {_size(self.labels.shape)} pixels, "
-                f"the picture {_size(shape)}"
+                f"{self.image.name}: the labels have {size_text(self.labels.shape)} pixels, "
+                f"the picture {size_text(shape)}"
             )
 
     @classmethod
@@ -76,7 +76,3 @@ class Lesson:
             (Y, X): class ids after and before a person's corrections.
         """
         return cls(image, labels, labels != answer)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

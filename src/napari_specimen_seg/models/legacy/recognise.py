@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import ModelError, one_line
+from ...core.errors import ModelError, one_line, size_text
 from ..importing import Assumption, ImportOptions, Question, QuestionsError
 from .decoders import ARCHITECTURES, architecture_of, decoder_options, free_options
 from .encoders import encoders_of, input_channels, known_encoder, today
@@ -206,12 +206,8 @@ def _refuse_odd_head(shapes: Shapes) -> None:
     if len(weight) != 4 or (bias is not None and bias != weight[:1]):
         raise ModelError(
             "weights of the last layer contradict each other: "
-            f"{_times(weight)} and {_times(bias or ())}; they may be transposed"
+            f"{size_text(weight)} and {size_text(bias or ())}; they may be transposed"
         )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def _known_architectures() -> tuple[str, ...]:
