@@ -267,6 +267,24 @@ def test_nothing_labelled_is_no_loss_but_has_a_gradient():
     assert float(logits.grad.abs().sum()) == 0
 
 
+def test_a_pixel_of_a_rare_class_is_picked_as_if_all_had_been_listed():
+    from napari_specimen_seg.training.rare import RarePixels
+
+    target = np.random.default_rng(0).integers(0, 40, (37, 23)).astype(np.int32)
+    target[target > 3] = 0
+    target[5] = 0
+    counts = np.array([[500, 100, 5, 7], [500, 100, 0, 0]])
+    rare = RarePixels(counts)
+    assert rare.classes.tolist() == [2, 3]
+    listed = np.flatnonzero(np.isin(target, [2, 3]))
+    for seed in range(20):
+        here, there = (torch.Generator().manual_seed(seed) for _ in range(2))
+        expected = divmod(int(listed[int(torch.randint(len(listed), (), generator=there))]), 23)
+        assert rare.pick(0, target, here) == expected
+    assert rare.pick(1, np.zeros((4, 4), np.int32), torch.Generator()) is None
+    assert RarePixels(np.array([[10, 5, 5]])).classes.tolist() == [1, 2]
+
+
 def test_rare_classes_weigh_more():
     from napari_specimen_seg.training.losses import balanced_weights
 

@@ -29,6 +29,7 @@ from .coco import paint
 from .config import DataSettings, TrainConfig
 from .losses import IGNORE
 from .pair import Pair
+from .rare import RarePixels
 from .scratch import scratch_folder
 
 SPARE = 1.5
@@ -236,7 +237,7 @@ class Samples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         shape = sample_shape(preprocessing)
         self.augment = Augment(config.augment, shape, preprocessing.mean, preprocessing.std)
         counts = np.stack([example.counts(classes) for example in store])
-        self.rare = _rare_classes(counts) if config.learn.rare_patches else None
+        self.rare = RarePixels(counts) if config.learn.rare_patches else None
         self.counts = counts
 
     def __getitem__(self, index: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
@@ -244,32 +245,29 @@ class Samples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         epoch, position, number = index
         generator = torch.Generator().manual_seed(_mix(self.config.run.seed, epoch, position))
         example = self.store[number]
-        positions = self.augment.positions(self._window(example, generator), generator)
+        positions = self.augment.positions(self._window(number, example, generator), generator)
         rows, columns = positions.box(*example.target.shape)  # the rest need not be made into numbers
         picture = torch.from_numpy(example.picture[rows, columns].astype(np.float32)).permute(2, 0, 1)
         target = torch.from_numpy(example.target[rows, columns].astype(np.int64))
         return self.augment.taken(picture / 65535, target, positions.moved(rows, columns), generator)
 
-    def _window(self, example: Example, generator: torch.Generator) -> Window:
+    def _window(self, number: int, example: Example, generator: torch.Generator) -> Window:
         height, width = example.target.shape
         if self.tiles:
-            y, x = self._center(example, self.augment.shape[0], generator)
+            y, x = self._center(number, example.target, generator)
             return Window((y, x), (1.0, 1.0))
         place = self.preprocessing.placement(height, width)
         return Window(((height - 1) / 2, (width - 1) / 2), (height / place.height, width / place.width))
 
-    def _center(self, example: Example, side: int, generator: torch.Generator) -> tuple[int, int]:
+    def _center(self, number: int, target: NDArray[np.int32], generator: torch.Generator) -> tuple[int, int]:
         """Pick where a patch lies: anywhere, or on a pixel of a rare class."""
-        height, width = example.target.shape
-        if (
-            self.rare is not None
-            and float(torch.rand((), generator=generator)) < self.config.learn.rare_patches
-        ):
-            places = np.flatnonzero(np.isin(example.target, self.rare))
-            if len(places):
-                chosen = int(places[int(torch.randint(len(places), (), generator=generator))])
-                return chosen // width, chosen % width
-        return tuple(_anywhere(extent, side, generator) for extent in (height, width))  # type: ignore[return-value]
+        share = self.config.learn.rare_patches
+        if self.rare is not None and float(torch.rand((), generator=generator)) < share:
+            place = self.rare.pick(number, target, generator)
+            if place is not None:
+                return place
+        side = self.augment.shape[0]
+        return tuple(_anywhere(extent, side, generator) for extent in target.shape)  # type: ignore[return-value]
 
     def __len__(self) -> int:
         """Return how many pictures there are; samples are drawn by the sampler."""
@@ -288,13 +286,6 @@ def _anywhere(extent: int, side: int, generator: torch.Generator) -> int:
     if extent <= side:
         return extent // 2
     return side // 2 + int(torch.randint(extent - side + 1, (), generator=generator))
-
-
-def _rare_classes(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the classes that have less than a tenth of the pixels of the commonest one beside background."""
-    total = counts.sum(0)[1:]
-    rare = np.flatnonzero((total > 0) & (total < 0.1 * total.max())) + 1
-    return rare if len(rare) else np.flatnonzero(total > 0) + 1
 
 
 def _mix(*numbers: int) -> int:
