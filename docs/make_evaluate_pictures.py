@@ -16,16 +16,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 os.environ["NAPARI_CONFIG"] = ""  # nobody's own settings
 
 import napari
 from PIL import Image
-from qtpy.QtCore import QEventLoop, QSettings
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QSettings
+from window_hand import pause, until
 
 from napari_specimen_seg.evaluation.output import write_results
 from napari_specimen_seg.plugin.dock import open_dock
@@ -34,23 +32,6 @@ from napari_specimen_seg.plugin.evaluate import EvaluateDock
 TARGET = Path(__file__).parent / "images"
 WORK = Path(tempfile.gettempdir()) / "beetles"
 SCORES, CONFUSION, COMPARE = 0, 1, 4
-
-
-def pause(seconds: float = 1.0) -> None:
-    """Let the window do what it has to."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
-        time.sleep(0.005)
-
-
-def until(condition: Callable[[], bool], seconds: float = 1800) -> None:
-    """Wait for something."""
-    end = time.monotonic() + seconds
-    while not condition():
-        pause(0.05)
-        if time.monotonic() > end:
-            raise TimeoutError("the dock did not finish")
 
 
 def store(picture: Image.Image, name: str) -> None:

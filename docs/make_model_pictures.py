@@ -15,10 +15,11 @@ os.environ["SPECIMEN_SEG_MODELS"] = str(Path(tempfile.mkdtemp(), "models"))
 
 import napari
 import onnx
-from make_pictures import TARGET, grab, pause, until
+from make_pictures import TARGET, grab
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from qtpy.QtCore import QSettings
+from window_hand import pause, until
 
 from napari_specimen_seg.models.importing import ImportOptions, import_model
 from napari_specimen_seg.plugin.dock import PLUGIN, open_dock

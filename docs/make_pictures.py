@@ -15,10 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from importlib.resources import as_file, files
-from itertools import pairwise
 from pathlib import Path
 
 os.environ["NAPARI_CONFIG"] = ""  # nobody's own settings
@@ -26,9 +23,10 @@ os.environ["NAPARI_CONFIG"] = ""  # nobody's own settings
 import napari
 import numpy as np
 from PIL import Image
-from qtpy.QtCore import QEventLoop, QPoint, QSettings, Qt, QTimer
+from qtpy.QtCore import QSettings, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog, QLineEdit
+from window_hand import draw, on_canvas, pause, until
 
 from napari_specimen_seg.plugin.dock import PLUGIN, open_dock
 from napari_specimen_seg.plugin.measure import MeasureDock
@@ -38,23 +36,6 @@ TARGET = Path(__file__).parent / "images"
 WORK = Path(tempfile.gettempdir()) / "specimens"
 
 MOST_BYTES = 300_000
-
-
-def pause(seconds: float = 0.8) -> None:
-    """Let the window do what it has to."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
-        time.sleep(0.005)
-
-
-def until(condition: Callable[[], bool], seconds: float = 300) -> None:
-    """Wait for something."""
-    end = time.monotonic() + seconds
-    while not condition():
-        pause(0.02)
-        if time.monotonic() > end:
-            raise TimeoutError("the dock did not finish")
 
 
 def grab(name: str) -> None:
@@ -106,29 +87,8 @@ class Walk:
 
     def stroke(self, *points: tuple[float, float]) -> None:
         """Draw with the mouse from one place of the picture to the next, in pixels of the picture."""
-        canvas = self.viewer.window._qt_viewer.canvas
-        places = [self._on_canvas(point) for point in points]
-        native, left = canvas.native, Qt.MouseButton.LeftButton
-        QTest.mouseMove(native, places[0])
-        pause(0.1)
-        QTest.mousePress(native, left, pos=places[0])
-        for start, end in pairwise(places):
-            for share in np.linspace(0.1, 1, 10):
-                QTest.mouseMove(native, start + (end - start) * share)
-                pause(0.02)
-        QTest.mouseRelease(native, left, pos=places[-1])
-        pause(0.2)
-
-    def _on_canvas(self, point: tuple[float, float]) -> QPoint:
         layer = self.viewer.layers.selection.active
-        y, x = layer.data_to_world(point)[-2:]
-        camera = self.viewer.scene.camera
-        size = self.viewer.window._qt_viewer.canvas.native.size()
-        _, centre_y, centre_x = camera.center
-        return QPoint(
-            round(size.width() / 2 + (x - centre_x) * camera.zoom),
-            round(size.height() / 2 + (y - centre_y) * camera.zoom),
-        )
+        draw(self.viewer, [on_canvas(self.viewer, layer, point) for point in points])
 
     def key(self, key: Qt.Key) -> None:
         """Press Ctrl and a key over the picture."""

@@ -12,9 +12,6 @@ import argparse
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 os.environ["NAPARI_CONFIG"] = ""  # nobody's own settings
@@ -22,9 +19,10 @@ os.environ["NAPARI_CONFIG"] = ""  # nobody's own settings
 import napari
 import numpy as np
 from PIL import Image
-from qtpy.QtCore import QEventLoop, QPoint, QSettings, Qt
+from qtpy.QtCore import QPoint, QSettings, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QScrollArea, QWidget
+from window_hand import draw, on_canvas, pause, until
 
 from napari_specimen_seg.plugin.dock import PLUGIN, open_dock
 from napari_specimen_seg.plugin.segment import SegmentDock
@@ -35,23 +33,6 @@ TARGET = Path(__file__).parent / "images"
 WORK = Path(tempfile.gettempdir()) / "beetles"
 COUNT = 8
 CLASSES = 2
-
-
-def pause(seconds: float = 0.8) -> None:
-    """Let the window do what it has to."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
-        time.sleep(0.005)
-
-
-def until(condition: Callable[[], bool], seconds: float = 900) -> None:
-    """Wait for something."""
-    end = time.monotonic() + seconds
-    while not condition():
-        pause(0.05)
-        if time.monotonic() > end:
-            raise TimeoutError("the dock did not finish")
 
 
 def click(widget: QWidget) -> None:
@@ -163,29 +144,10 @@ class Walk:
         """Draw with the mouse on the strokes, from place to place in parts of the picture."""
         layer = self.viewer.layers.selection.active
         before = np.array(layer.data)
-        native = self.viewer.window._qt_viewer.canvas.native
         layer.brush_size = 14
-        places = [self._on_canvas(layer, np.multiply(point, layer.data.shape)) for point in points]
-        QTest.mouseMove(native, places[0])
-        pause(0.1)
-        QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=places[0])
-        for start, end in pairwise(places):
-            for share in np.linspace(0.1, 1, 10):
-                QTest.mouseMove(native, start + (end - start) * share)
-                pause(0.02)
-        QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=places[-1])
-        pause(0.3)
+        ends = (np.multiply(point, layer.data.shape) for point in points)
+        draw(self.viewer, [on_canvas(self.viewer, layer, end) for end in ends])
         assert (layer.data != before).any(), "the stroke did not arrive"
-
-    def _on_canvas(self, layer: napari.layers.Labels, point: np.ndarray) -> QPoint:
-        y, x = layer.data_to_world(point)[-2:]
-        camera = self.viewer.scene.camera
-        size = self.viewer.window._qt_viewer.canvas.native.size()
-        _, centre_y, centre_x = camera.center
-        return QPoint(
-            round(size.width() / 2 + (x - centre_x) * camera.zoom),
-            round(size.height() / 2 + (y - centre_y) * camera.zoom),
-        )
 
 
 def main() -> None:
