@@ -143,6 +143,17 @@ def test_a_stopped_run_stays_and_is_continued(dock, viewer, network, qtbot):
     assert dock.go.text().startswith("Segment")
 
 
+def test_a_picture_that_was_changed_meanwhile_is_segmented_from_the_beginning(dock, viewer, network, qtbot):
+    values = pixels()
+    viewer.add_image(values, name="scan")
+    stop_after(qtbot, dock, network, 4)
+    values[:] = pixels(seed=1)  # in place, which napari does not notice
+    dock.go.click()
+    finish(qtbot, dock)
+    np.testing.assert_array_equal(viewer.layers["scan labels"].data, truth(values))
+    assert "its pixels were changed, so it was segmented from the beginning" in dock.status.text.text()
+
+
 def test_other_settings_do_not_continue(dock, viewer, network, qtbot):
     viewer.add_image(pixels(), name="scan")
     stop_after(qtbot, dock, network, 4)

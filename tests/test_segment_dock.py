@@ -637,6 +637,18 @@ def test_the_card_tells_what_a_person_needs_and_runs_nothing(dock):
     assert dock.models.view.isVisibleTo(dock.models)
 
 
+def test_the_result_of_another_model_lies_above_that_of_the_first(dock, viewer, models, qtbot):
+    viewer.add_image(picture(1), name="scan")
+    for name in ("beetle", "cells"):
+        dock.models.choose(name)
+        run(qtbot, dock)
+    assert [layer.metadata["class_map"] for layer in viewer.layers[1:]] == [
+        PRESETS["beetle-parts"],
+        PRESETS["nuclei"],
+    ]
+    assert viewer.layers.selection.active is viewer.layers[2]
+
+
 def test_nothing_to_do_says_how_to_begin(dock, viewer, monkeypatch):
     assert dock.empty.isVisibleTo(dock)
     assert not dock.main.isVisibleTo(dock)

@@ -27,6 +27,10 @@ SAMPLE_SIDE = 64
 """Side of the parts of a picture that tell it from others."""
 
 
+SUMMED_BYTES = 1 << 30
+"""Of larger pictures only a sample is looked at: the sum of all would take seconds."""
+
+
 def results_folder() -> Path:
     """Return where results are kept that are too large for the memory, until they are saved."""
     from platformdirs import user_cache_path
@@ -80,6 +84,26 @@ def sample_of(image: SpecimenImage) -> int:
         top, left = height * quarter // 4, width * quarter // 4
         part = np.asarray(plane[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE])
         crc = zlib.crc32(np.ascontiguousarray(part).tobytes(), crc)
+    return crc
+
+
+def content_of(image: SpecimenImage) -> int:
+    """Return a checksum of all pixels of a picture in memory; of others, and of huge ones, `sample_of`.
+
+    Parameters
+    ----------
+    image : SpecimenImage
+
+    Returns
+    -------
+    int
+    """
+    data = image.data
+    if not isinstance(data, np.ndarray) or data.nbytes > SUMMED_BYTES:
+        return sample_of(image)
+    crc = 0
+    for part in np.array_split(data, max(1, min(len(data), data.nbytes >> 24))):
+        crc = zlib.crc32(np.ascontiguousarray(part).data, crc)
     return crc
 
 

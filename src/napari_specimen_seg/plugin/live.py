@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import CancelledError
+from ..core.errors import CancelledError, ImageError, SpecimenWarning
 from ..core.image import Prediction, SpecimenImage
 from ..core.input_settings import Tiles
 from ..core.progress import Progress, Report
-from .kept_results import forget_old, sample_of, store_folders
+from .kept_results import content_of, forget_old, sample_of, store_folders
 from .segment_run import Predictors, Request, Result, result_of
 from .view_order import View, ViewOrder
 
@@ -122,6 +123,7 @@ class Unfinished:
         self.signature, self.labels, self.confidence = signature, labels, confidence
         self.full = labels
         self.picture: Any = None  # held, so that nothing else gets the identity that is in the signature
+        self.content: int | None = None  # checksum of the picture: somebody may paint into its pixels
         self.done: set[Spot] = set()
         self.engines: dict[Engine, None] = {}
         self.total = 0
@@ -193,6 +195,7 @@ class Live:
             report(Progress("loading model", 0, 0))
             predictor = predictors.get(self.request.model, self.request.sealed)
             image, settings = self.request.picture, self.request.settings
+            self._look_for_changes()
             self.order.use(predictor.plan(image, settings).tiles)
             self._make_preview(predictor, report)
             began = time.monotonic()
@@ -205,6 +208,25 @@ class Live:
             return self._result(predictor, report)
 
         return run
+
+    def _look_for_changes(self) -> None:
+        """Begin anew if the pixels of the picture are others than those of the tiles that are done."""
+        state, image = self.state, self.request.picture
+        before, state.content = state.content, content_of(image)
+        if before in (None, state.content):
+            return
+        if self.store is not None:
+            raise ImageError(
+                f"{image.name}: its pixels were changed since this was broken off",
+                advice="Remove the layer of labels, then segment it again.",
+            )
+        warnings.warn(
+            f"{image.name}: its pixels were changed, so it was segmented from the beginning",
+            SpecimenWarning,
+            stacklevel=1,
+        )
+        with self._lock:
+            state.done.clear()
 
     def _into_memory(self, predictor: Predictor, report: Report) -> None:
         state, image = self.state, self.request.picture

@@ -307,7 +307,7 @@ def labels_layer_of(labels: SpecimenLabels, placement: dict[str, Any]) -> Labels
 
 
 def insert(viewer: Viewer, picture: Image, layer: Layer, role: Role) -> Origin:
-    """Put a layer directly above its picture; labels above the other results.
+    """Put a layer directly above its picture; labels above the other results, those of other models too.
 
     Parameters
     ----------
@@ -325,14 +325,18 @@ def insert(viewer: Viewer, picture: Image, layer: Layer, role: Role) -> Origin:
     layer.metadata[KEY] = origin
     at = viewer.layers.index(picture) + 1
     labels = find_result(viewer, picture, "labels")
-    if role == "labels":
-        confidence = find_result(viewer, picture, "confidence")
-        if confidence is not None and viewer.layers.index(confidence) == at:
-            at += 1
+    if role in ("labels", "running"):  # what comes now is what one wants to see
+        results = (viewer.layers.index(other) for other in viewer.layers if _is_result(other, picture))
+        at = max([at - 1, *results]) + 1
     elif role == "objects" and labels is not None:
         at = viewer.layers.index(labels) + 1
     viewer.layers.insert(at, layer)
     return origin
+
+
+def _is_result(layer: Layer, picture: Image) -> bool:
+    origin = origin_of(layer)
+    return origin is not None and origin.picture == str(picture.unique_id)
 
 
 def full_of(content: Any, planes: tuple[int, ...], plane: Plane | None) -> NDArray[Any]:
