@@ -56,6 +56,15 @@ def test_help_needs_no_arrays(arguments):
     assert not loaded & {*HEAVY, "numpy", "PIL"}
 
 
+def test_the_end_is_not_kept_waiting_by_a_look_for_garbage():
+    code = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_freeze_count() > 10_000));"
+        "from napari_specimen_seg.cli import main; sys.exit(main(['models', '--json']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "True")
+
+
 def test_the_list_of_models_needs_no_arrays():
     code, loaded = _run("models")
     assert code == 0
