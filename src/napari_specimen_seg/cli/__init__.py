@@ -6,7 +6,6 @@ answers at once.
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import sys
@@ -94,7 +93,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # pydantic would look through all packages that are installed for plugins to it.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.set_threshold(50_000, 20, 50)  # what is imported stays; looking through it for garbage takes time
-    atexit.register(gc.freeze)  # nor is it looked through, three times, before the process ends
     _accept_any_text()
     _speak_plainly()
     try:
