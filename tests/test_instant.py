@@ -21,6 +21,7 @@ from napari_specimen_seg.training.instant import InstantSession
 from napari_specimen_seg.training.instant_process import InstantProcess
 from napari_specimen_seg.training.lesson import Lesson
 from napari_specimen_seg.training.losses import IGNORE, drift
+from napari_specimen_seg.training.pace import Pace
 from napari_specimen_seg.training.views import views_of
 
 THREE = ClassMap(
@@ -120,6 +121,27 @@ def test_the_same_strokes_and_steps_give_the_same_model(model):
         session.learn([lesson], steps=4)
     second = two.network.state_dict()
     assert all(torch.equal(v, second[k]) for k, v in one.network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("first", "each", "steps"), [(0.875, 0.125, 46), (0.0, 0.0625, 91), (2.5, 2.5, 2), (9, 1, 1)]
+)
+def test_the_number_of_steps_tells_their_rates(monkeypatch, first, each, steps):
+    """In 5.5 seconds, where a step takes so long: one of five is tried before their number is known."""
+    clock = [0.0]
+    monkeypatch.setattr("napari_specimen_seg.training.pace.time.monotonic", lambda: clock[0])
+    timed, shares = Pace(5.5), []
+    while timed.goes_on:
+        shares.append(timed.share)
+        clock[0] += each if timed.done else first
+        timed.step()
+    assert timed.steps == steps
+    again = Pace(0, timed.done)
+    for share in shares:
+        assert again.goes_on
+        assert again.share == share
+        again.step()
+    assert not again.goes_on
 
 
 def test_a_round_that_is_called_off_leaves_the_model_as_it_was(model):

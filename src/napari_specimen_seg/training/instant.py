@@ -8,7 +8,6 @@ without forgetting (Li & Hoiem 2017, arXiv:1606.09282), so that a stroke changes
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +33,7 @@ from .head import with_classes
 from .lesson import Lesson
 from .live_predictor import LivePredictor
 from .losses import SumOfLosses, drift
+from .pace import Pace
 from .precision import autocast
 from .views import View, Window, views_of
 
@@ -255,16 +255,13 @@ class InstantSession:
         steps: int | None,
         report: Report,
     ) -> None:
-        begin, done = time.monotonic(), 0
-        while True:
-            part = done / steps if steps else (time.monotonic() - begin) / seconds
-            if part >= 1:
-                break
-            report(Progress("learning", round(100 * part), 100))
-            self._optimizer.param_groups[0]["lr"] = self._rate * min(1.0, 0.1 + 6 * part) * _falling(part)
+        pace = Pace(seconds, steps)
+        while pace.goes_on:
+            report(Progress("learning", round(100 * pace.part), 100))
+            self._optimizer.param_groups[0]["lr"] = self._rate * pace.share
             self._step(views, pool)
-            done += 1
-        self.steps += done
+            pace.step()
+        self.steps += pace.done
         report(Progress("learning", 100, 100))
 
     def _step(self, views: list[View], pool: ThreadPoolExecutor) -> None:
@@ -375,10 +372,6 @@ class InstantSession:
                 ),
             }
         )
-
-
-def _falling(part: float) -> float:
-    return (1 + math.cos(math.pi * part)) / 2
 
 
 def _room() -> int:

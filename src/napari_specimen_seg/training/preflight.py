@@ -62,7 +62,7 @@ def inspect(
     findings += _twins(learn, validate)
     if len(validate) < 5:
         findings.append(
-            Finding("warning", f"only {len(validate)} pictures for validation: scores will be rough")
+            Finding("warning", f"pictures for validation: only {len(validate)}, so scores will be rough")
         )
     return sorted(findings, key=lambda finding: finding.severity)
 
