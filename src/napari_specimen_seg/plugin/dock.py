@@ -30,6 +30,9 @@ PLUGIN = "napari-specimen-seg"
 MIN_WIDTH, WIDTH = 316, 360
 """Pixels; at the least width everything is still there beside the scroll bar."""
 
+HEADING_WIDTH = 62
+"""Pixels: room for "Pictures", so that what stands behind headings begins at one line."""
+
 _Dock = TypeVar("_Dock", bound="Dock")
 
 
@@ -277,7 +280,7 @@ def quiet(text: str = "") -> QLabel:
 def heading(text: str) -> QLabel:
     """Return the name of a row, of the same width in all rows and docks."""
     label = QLabel(text)
-    label.setMinimumWidth(58)
+    label.setMinimumWidth(HEADING_WIDTH)
     return label
 
 

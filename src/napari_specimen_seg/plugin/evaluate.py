@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 HINT = "Choose labelled pictures, add a model or masks, then press Evaluate."
 NEXT = "Add a model or masks, then press Evaluate."
+READY = "Press Evaluate."
 NOTHING = (
     "How good is a model, or are masks? Choose a folder of labels that you trust, or open a picture with "
     "such labels."
@@ -130,7 +131,7 @@ class EvaluateDock(Dock):
         self.empty.setVisible(is_empty)
         for part in (self.main, self.reproduce.toggle):
             part.setVisible(not is_empty)
-        hint = "" if is_empty else HINT if self.data.is_empty else NEXT
+        hint = "" if is_empty else HINT if self.data.is_empty else READY if self.competitors.chosen else NEXT
         if hint != self._hint and self.job is None and self.tabs.evaluated is None:
             self.status.show_hint(hint)  # and not again: an error may stand there by now
         self._hint = hint

@@ -46,7 +46,7 @@ class ThemedPlot(QWidget):
         self.canvas.setMenuEnabled(False)
         self.canvas.hideButtons()
         self.canvas.setMouseEnabled(False, False)
-        self.canvas.getPlotItem().setContentsMargins(0, 7, 7, 0)  # or the topmost number is cut
+        self.canvas.getPlotItem().setContentsMargins(0, 7, 7, 6)  # or numbers on top and names below are cut
         for side in ("left", "bottom"):
             self.canvas.getAxis(side).enableAutoSIPrefix(False)
         self.layout().addWidget(self.canvas)

@@ -33,7 +33,7 @@ from .train_watch import Watcher, step_line
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-HINT = "Choose labelled pictures, then press Train."
+HINT = "Choose what to start from, then press Train."
 STOP = "Stop and keep"
 
 LOOK_AFTER_MS = 500
