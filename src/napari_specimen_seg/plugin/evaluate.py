@@ -295,9 +295,10 @@ class EvaluateDock(Dock):
     # -- what was chosen before --------------------------------------------------------------------
 
     def _remember(self) -> None:
+        lasting = not self._kept  # else the folders may be gone the next time
         values: dict[str, Any] = {
-            "labels": self.data.labels.line.text(),
-            "images": self.data.images.line.text(),
+            "labels": self.data.labels.line.text() if lasting else "",
+            "images": self.data.images.line.text() if lasting else "",
             "second": self.second.line.text(),
             "models": [c.model for c in self.competitors.chosen if c.model],
             "settings": self.form.values(),

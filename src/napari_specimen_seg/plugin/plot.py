@@ -164,7 +164,7 @@ class BarPlot(ThemedPlot):
         self.canvas.getAxis("bottom").setLabel(bars.axis)
         self.canvas.setXRange(0, float(values.max()) or 1.0, padding=0.04)
         self.canvas.setYRange(-0.6, count - 0.4, padding=0)
-        self.setFixedHeight(int(np.clip(count * 20 + 56, 110, 300)))
+        self.setFixedHeight(max(110, min(count * 20 + 56, 300), count * 14 + 56))  # names need 14 pixels each
 
     def _draw_histogram(self, bars: Bars) -> None:
         """Draw how many rows have which value, classes on top of each other."""
