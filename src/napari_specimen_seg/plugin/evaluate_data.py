@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QFileDialog, QLineEdit, QRadioButton, QVBoxLayout, QWidget
@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QButtonGroup, QFileDialog, QLineEdit, QRadioButton, Q
 from ..core.image import SpecimenLabels
 from .dock import Dock, button, heading, row
 from .evaluate_run import Competitor, OpenPicture
-from .family import labels_of, picture_for
+from .family import labels_of, picture_below, picture_for
 from .layer_picker import LayerPicker
 from .pictures import picture_of
 
@@ -143,18 +143,8 @@ class EvaluateData(QWidget):
         if self.from_folders.isChecked() or layer is None:
             return None
         truth = labels_of(layer, self._viewer)
-        picture = picture_for(self._viewer, layer) or self._below(layer)
+        picture = picture_for(self._viewer, layer) or picture_below(self._viewer, layer)
         return OpenPicture(truth.name, truth, None if picture is None else picture_of(picture))
-
-    def _below(self, labels: Layer) -> Layer | None:
-        """Return the nearest picture below labels that has their size."""
-        from napari.layers import Image
-
-        layers = self._viewer.layers
-        for layer in reversed(layers[: layers.index(labels)]):
-            if isinstance(layer, Image) and layer.extent.data[1, -2:].tolist() == _last_pixel(labels):
-                return layer
-        return None
 
     def other_labels(self) -> list[Labels]:
         """Return the open labels that may be evaluated against the chosen ones."""
@@ -173,7 +163,3 @@ def is_labels(layer: Layer) -> bool:
     from napari.layers import Labels
 
     return isinstance(layer, Labels)
-
-
-def _last_pixel(layer: Layer) -> Any:
-    return layer.extent.data[1, -2:].tolist()

@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.image import SpecimenLabels
-from .pictures import layer_path
+from .pictures import channel_axis, layer_path
 from .results import origin_of
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer
+    from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
+
+
+HELPER = "specimen_seg_helper"
+"""In the metadata of layers that a dock made for looking at: they are nobody's labels."""
 
 
 def family_of(viewer: Viewer, labels: Labels) -> list[Layer]:
@@ -50,6 +54,29 @@ def picture_for(viewer: Viewer, labels: Labels) -> Layer | None:
     return next((p for p in pictures if p.name in stems and _same_size(p, labels)), None)
 
 
+def picture_below(viewer: Viewer, labels: Labels) -> Image | None:
+    """Return the nearest picture below labels that has their size; no result and no helper of a dock.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    labels : napari Labels layer
+
+    Returns
+    -------
+    napari Image layer or None
+    """
+    from napari.layers import Image
+
+    layers = viewer.layers
+    below = reversed(layers[: layers.index(labels)])
+    return next((p for p in below if isinstance(p, Image) and _is_plain(p) and _same_size(p, labels)), None)
+
+
+def _is_plain(layer: Layer) -> bool:
+    return origin_of(layer) is None and HELPER not in layer.metadata
+
+
 def _made_from(layer: Layer, picture: Layer) -> bool:
     origin = origin_of(layer)
     return origin is not None and origin.picture == str(picture.unique_id)
@@ -57,7 +84,8 @@ def _made_from(layer: Layer, picture: Layer) -> bool:
 
 def _same_size(picture: Any, labels: Any) -> bool:
     data = picture.data[0] if picture.multiscale else picture.data
-    spatial = data.shape[:-1] if picture.rgb else data.shape
+    channels = channel_axis(picture)
+    spatial = [n for axis, n in enumerate(data.shape) if axis != channels]
     return tuple(spatial[-2:]) == tuple((labels.data[0] if labels.multiscale else labels.data).shape[-2:])
 
 

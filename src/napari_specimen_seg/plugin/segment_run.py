@@ -6,16 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..core.image import Prediction, SpecimenImage
 from ..core.progress import Progress, Report
 from ..core.regions import tally
 from ..models.settings import PredictSettings
+from .choices import Role, ask_which
 from .results import Plane, checksum, is_edited
 from .status import duration
 
@@ -202,20 +203,14 @@ def ask_to_replace(parent: QWidget, name: str) -> Answer:
     -------
     {"replace", "keep", "cancel"}
     """
-    box = QMessageBox(parent)
-    box.setIcon(QMessageBox.Icon.Question)
-    box.setWindowTitle("Replace edited labels?")
-    box.setText(f"“{name}” was edited by hand.")
-    box.setInformativeText("Replace it with the new result? Undo (Ctrl+Z) brings the edited labels back.")
-    replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
-    keep = box.addButton("Keep both", QMessageBox.ButtonRole.AcceptRole)
-    cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
-    box.setDefaultButton(keep)
-    box.setEscapeButton(cancel)
-    box.exec()
-    clicked = box.clickedButton()
-    box.deleteLater()
-    return "replace" if clicked is replace else "keep" if clicked is keep else "cancel"
+    told = "Replace it with the new result? Undo (Ctrl+Z) brings the edited labels back."
+    answers = {
+        "keep": ("Keep both", Role.AcceptRole),
+        "replace": ("Replace", Role.DestructiveRole),
+        "cancel": ("Cancel", Role.RejectRole),
+    }
+    question = f"“{name}” was edited by hand."
+    return cast("Answer", ask_which(parent, "Replace edited labels?", question, told, answers))
 
 
 def done_text(result: Result, seconds: float) -> str:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from ..core.classes import ClassMap, LabelClass, default_color
 from ..core.errors import ImageError, SpecimenError
 from ..core.image import Prediction, SpecimenImage, SpecimenLabels
+from .family import HELPER
 from .layers import class_colormap
 from .pictures import picture_of, placement_of, plane_shape
 from .results import axes_of, full_of, labels_layer_of, origin_of
-from .train_layers import HELPER, Held, OpenPair, free_stem, snapshots
+from .train_layers import Held, OpenPair, free_stem, snapshots
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QWidget
+
+from .choices import Role, ask_which
 
 Fate = Literal["keep", "stop", "discard", "stay"]
 
@@ -27,25 +29,17 @@ def ask_fate(parent: QWidget, folder: Path | None = None) -> Fate:
     {"keep", "stop", "discard", "stay"}
         Go on without the window, stop and keep the best model, throw it away, or do not close.
     """
-    box = QMessageBox(parent)
-    box.setIcon(QMessageBox.Icon.Question)
-    box.setWindowTitle("A training goes on")
-    box.setText("What is to become of the training?")
     told = "If it goes on, the Train dock offers to watch it when you open it again."
     if folder is not None:
         told += f" Discard removes the folder {folder} with all that the run has learned so far."
-    box.setInformativeText(told)
-    keep = box.addButton("Keep training", QMessageBox.ButtonRole.AcceptRole)
-    stop = box.addButton("Stop and keep the best model", QMessageBox.ButtonRole.AcceptRole)
-    discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
-    stay = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
-    box.setDefaultButton(keep)
-    box.setEscapeButton(stay)
-    box.exec()
-    clicked = box.clickedButton()
-    box.deleteLater()
-    answers: dict[object, Fate] = {keep: "keep", stop: "stop", discard: "discard"}
-    return next((fate for asked, fate in answers.items() if asked is clicked), "stay")
+    answers = {
+        "keep": ("Keep training", Role.AcceptRole),
+        "stop": ("Stop and keep the best model", Role.AcceptRole),
+        "discard": ("Discard", Role.DestructiveRole),
+        "stay": ("Cancel", Role.RejectRole),
+    }
+    question = "What is to become of the training?"
+    return cast("Fate", ask_which(parent, "A training goes on", question, told, answers))
 
 
 class CloseGuard(QObject):

@@ -15,17 +15,13 @@ from ..core.errors import SpecimenError, WriteError
 from ..core.files import write_labels
 from ..core.files.atomic import atomic
 from ..core.image import SpecimenImage
-from .family import picture_for
+from .family import HELPER, picture_below, picture_for
 from .pictures import labels_array, picture_of, plane_of, plane_shape
 from .results import origin_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
-
-HELPER = "specimen_seg_helper"
-"""In the metadata of layers that a dock made for looking at: they are nobody's labels."""
-
 
 MAX_SAMPLE_VALUE = 281
 """TIFF tag: the largest value that the picture's bits allow."""
@@ -120,7 +116,7 @@ def open_pairs(viewer: Viewer) -> list[OpenPair]:
     for labels in reversed(viewer.layers):
         if not isinstance(labels, Labels) or not _is_truth(labels):
             continue
-        picture = picture_for(viewer, labels) or _below(viewer, labels)
+        picture = picture_for(viewer, labels) or picture_below(viewer, labels)
         if picture is None or picture in seen or plane_shape(picture) != labels_array(labels).shape[:-2]:
             continue
         seen.add(picture)
@@ -145,18 +141,6 @@ def _is_truth(labels: Labels) -> bool:
     """Tell whether somebody may vouch for a layer: it numbers no objects and was not made for looking at."""
     origin = origin_of(labels)
     return HELPER not in labels.metadata and (origin is None or origin.role == "labels")
-
-
-def _below(viewer: Viewer, labels: Labels) -> Image | None:
-    """Return the nearest picture below labels that has their size."""
-    from napari.layers import Image
-
-    for layer in reversed(viewer.layers[: viewer.layers.index(labels)]):
-        if isinstance(layer, Image) and HELPER not in layer.metadata and origin_of(layer) is None:
-            picture = picture_of(layer)
-            if (picture.height, picture.width) == tuple(labels_array(labels).shape[-2:]):
-                return layer
-    return None
 
 
 def hold(pairs: list[OpenPair]) -> list[Held]:

@@ -12,9 +12,9 @@ from qtpy.QtCore import QObject
 from ..core.classes import ClassMap
 from ..core.image import SpecimenImage
 from ..core.progress import Progress, Report
+from .family import HELPER
 from .layers import class_colormap, image_layers
 from .pictures import placement_of
-from .train_layers import HELPER
 from .workers import Job
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QDialog, QLabel, QSizePolicy, QSlider, QVBoxLayout, Q
 from ..core.errors import SpecimenError
 from ..core.progress import Progress, Report
 from .dock import button, heading, quiet, row
+from .family import HELPER
 from .status import error_line
-from .train_layers import HELPER
 from .workers import Job
 
 if TYPE_CHECKING:
