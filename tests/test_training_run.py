@@ -324,12 +324,23 @@ def test_classes_that_a_model_knows_by_name_keep_what_was_learned(data, tmp_path
     )
     config = tiny(data).changed({"data": {"class_map": more, "kind": "classes"}})
     config = taken_over(config.changed({"data": {"labels": _as_ids(data)}}), str(tmp_path / "first"))
-    network = starting_network(config, prepare(config).card)
+    network = starting_network(config, prepare(config).card, [1, 1, 1])
     old = weights_of(tmp_path / "first")["segmentation_head.0.weight"]
     new = network.segmentation_head[0].weight.detach().numpy()
     assert read_card(tmp_path / "first").head.kind == "binary"
     assert np.array_equal(new[2], old[0])
     assert not new[:2].any()
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid", "binary"])
+def test_a_new_network_expects_every_class_as_often_as_it_occurs(data, head):
+    from napari_specimen_seg.training.run import prepare
+
+    task = prepare(tiny(data, head=head)).make_task()
+    share = task.samples.counts.sum(0)[1] / task.samples.counts.sum()
+    bias = task.network.segmentation_head[0].bias.detach()
+    chance = bias.softmax(0)[1] if head == "softmax" else bias.sigmoid()[0]
+    assert float(chance) == pytest.approx(share)
 
 
 def _as_ids(data):

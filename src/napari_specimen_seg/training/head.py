@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -62,6 +65,36 @@ def with_classes(network: nn.Module, card: ModelCard, class_map: ClassMap) -> tu
             layer.bias[channel] = bias
     _replace(network, layer)
     return new, kept
+
+
+def start_at_frequencies(network: nn.Module, card: ModelCard, counts: Sequence[int]) -> None:
+    """Let a new last layer expect every class as often as it occurs, before it has learned anything.
+
+    With biases of 0 every class begins as likely as background. Overlap losses such as Dice then raise rare
+    classes everywhere before the network can tell them apart, from where they hardly come back.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Its last layer's biases are set.
+    card : ModelCard
+    counts : sequence of int
+        Labelled pixels of each class of the card's class map, in its order.
+
+    References
+    ----------
+    The prior of a classifier's last layer: Lin et al. 2017 (arXiv:1708.02002), section 4.1.
+    """
+    layer = last_layer(network, card.name)
+    if layer.bias is None or sum(counts) == 0:
+        return
+    share = torch.tensor(counts, dtype=torch.float64) / sum(counts)
+    share = share.clamp(1 / (1 + math.exp(-UNSEEN)), 1 / (1 + math.exp(UNSEEN)))
+    ids = card.class_map.ids
+    chance = share[[ids.index(class_id) for class_id in card.channel_ids]]
+    expected = chance.log() if isinstance(card.head, Softmax) else chance.logit()
+    with torch.no_grad():
+        layer.bias.copy_(expected)
 
 
 def last_layer(network: nn.Module, name: str) -> nn.Conv2d:

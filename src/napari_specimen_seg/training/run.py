@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from .config import TrainConfig
 from .dataset import Samples, Store, read_target
 from .describe import card_of, class_map_of, preprocessing_of
 from .events import Event, Failed, Noted, Started
-from .head import with_classes
+from .head import start_at_frequencies, with_classes
 from .live import LiveRun
 from .loader import Batches
 from .losses import balanced_weights
@@ -258,7 +258,8 @@ class Job:
             counts = torch.from_numpy(samples.counts.sum(0))
             weights = balanced_weights(counts if isinstance(self.card.head, Softmax) else counts[1:])
         torch.manual_seed(self.config.run.seed)
-        network = starting_network(self.config, self.card).to(memory_format=torch.channels_last)
+        counts = samples.counts.sum(0).tolist()
+        network = starting_network(self.config, self.card, counts).to(memory_format=torch.channels_last)
         return SegmentationTask(network, self.card, self.config, samples, self.validation, weights)
 
     def fit(self, keeper: Keeper, tell: Tell, stop: Callable[[], bool]) -> None:
@@ -286,19 +287,25 @@ class Job:
         trainer.fit(task, ckpt_path=checkpoint, weights_only=True)
 
 
-def starting_network(config: TrainConfig, card: ModelCard) -> torch.nn.Module:
+def starting_network(config: TrainConfig, card: ModelCard, counts: Sequence[int]) -> torch.nn.Module:
     """Build the network with the weights it starts from.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    card : ModelCard
+    counts : sequence of int
+        Labelled pixels of each class.
 
     Raises
     ------
     SpecimenError
         If the model to start from has another architecture.
     """
-    if config.network.pretrained and not config.network.start_from:
-        return _with_imagenet(card)
     network = build_network(card)
+    start_at_frequencies(network, card, counts)
     if not config.network.start_from:
-        return network
+        return _with_imagenet(network, card) if config.network.pretrained else network
     folder = find_model(config.network.start_from)
     other = read_card(folder)
     if (other.architecture, other.encoder) != (card.architecture, card.encoder):
@@ -330,11 +337,10 @@ def _for_classes(
     return dict(network.state_dict()) if made.head.kind == card.head.kind else weights
 
 
-def _with_imagenet(card: ModelCard) -> torch.nn.Module:
-    """Build the network with ImageNet weights in its encoder, downloading them where they are missing."""
+def _with_imagenet(network: torch.nn.Module, card: ModelCard) -> torch.nn.Module:
+    """Give a network ImageNet weights in its encoder, downloading them where they are missing."""
     import segmentation_models_pytorch as smp
 
-    network = build_network(card)
     try:
         encoder = smp.encoders.get_encoder(
             card.encoder,
