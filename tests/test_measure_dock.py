@@ -576,3 +576,59 @@ def test_a_small_screen_is_enough(dock):
     content = dock.body.parentWidget()
     assert content.minimumSizeHint().width() <= 303
     assert dock.minimumSizeHint().height() < 400
+
+
+# -- larger than the memory --------------------------------------------------------------------------
+
+
+def test_labels_that_are_read_from_the_disk_can_be_made_paintable(dock, viewer, qtbot, tmp_path, monkeypatch):
+    import dask.array as da
+
+    monkeypatch.setattr("napari_specimen_seg.plugin.paintable.results_folder", lambda: tmp_path / "kept")
+    monkeypatch.setattr("napari_specimen_seg.plugin.paintable.BAND", 30)
+    assert dock.paintable.isHidden()  # those in memory can be painted on
+    values = np.random.default_rng(0).integers(0, 9, (2, 40, 70)).astype(np.uint8)
+    levels = [da.from_array(values, chunks=20), da.from_array(values[:, ::2, ::2], chunks=20)]
+    made = viewer.add_labels(levels, multiscale=True, name="saved", scale=(1, 3, 3), units=("mm",) * 3)
+    made.metadata["class_map"] = PRESETS["beetle-parts"]
+    dock.choose(made)
+    assert not dock.paintable.isHidden()
+    assert not made.editable
+    dock.paintable.go.click()
+    until(qtbot, lambda: viewer.layers["saved"] is not made and dock.job is None)
+    layer = viewer.layers["saved"]
+    np.testing.assert_array_equal(np.asarray(layer.store.labels), values)
+    np.testing.assert_allclose(layer.scale, (1, 3, 3))
+    assert layer.metadata["class_map"] == PRESETS["beetle-parts"]
+    assert layer.editable
+    layer.selected_label, layer.brush_size = 5, 4
+    layer.paint((1, 20, 20), 5)
+    assert layer.store.labels[1, 20, 20] == 5
+    assert dock.picker.layer is layer
+    assert dock.paintable.isHidden()
+
+
+def test_a_copy_that_was_painted_on_and_not_saved_is_found_again(viewer, tmp_path, monkeypatch):
+    import dask.array as da
+
+    from napari_specimen_seg.core.progress import silent
+    from napari_specimen_seg.plugin.paintable import copy_work, paintable_layer
+
+    monkeypatch.setattr("napari_specimen_seg.plugin.paintable.results_folder", lambda: tmp_path / "kept")
+    source = tmp_path / "saved.tif"
+    source.write_bytes(b"pretend")
+    lazy = da.zeros((40, 70), dtype=np.uint8, chunks=20)
+    made = viewer.add_labels(lazy, metadata={"specimen_source": str(source)})
+    store = copy_work(made)(silent)
+    paintable_layer(made, store).data_setitem((np.array([3]), np.array([4])), 7)
+    other = copy_work(made)(silent)  # while the first is in use
+    assert other.labels[3, 4] == 0
+    for one in (other, store):
+        one.close()
+    again = copy_work(made)(silent)
+    assert again.labels[3, 4] == 7
+    again.close()
+    source.write_bytes(b"other content")
+    fresh = copy_work(made)(silent)
+    assert fresh.labels[3, 4] == 0
+    fresh.close()

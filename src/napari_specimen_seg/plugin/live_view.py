@@ -256,7 +256,7 @@ def store_layer(request: Request, store: LabelStore, class_map: ClassMap, name: 
         else placement_2d(request.layer)
     )
     layer = LargeLabels(store, **{**attributes, **placed})
-    _keep(layer, store)
+    keep_painted(layer, store)
     return layer
 
 
@@ -319,7 +319,7 @@ def array_for(request: Request, dtype: Any) -> Any:
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def _keep(layer: Labels, store: LabelStore) -> None:
+def keep_painted(layer: Labels, store: LabelStore) -> None:
     """Write strokes to the disk when the hand rests; close the store when the program ends."""
     timer = QTimer()
     timer.setSingleShot(True)

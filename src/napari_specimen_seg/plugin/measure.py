@@ -20,6 +20,7 @@ from .levels import LevelPicker
 from .measure_run import Measured, measure_work
 from .measure_view import MeasureView
 from .memory import recall, remember
+from .paintable import PaintableOffer
 from .pictures import describe_layer, layer_path
 from .reproduce import Recipe, Reproduce
 from .selecting import clicks, show_place
@@ -60,6 +61,7 @@ class MeasureDock(Dock):
     def _make_controls(self) -> None:
         self.picker = LayerPicker(self, _is_labels, "labels")
         self.about = quiet()
+        self.paintable = PaintableOffer(self)
         self.pixel_size = PixelSize(self.viewer)
         self.levels = LevelPicker()
         self.go = primary("Measure", self.measure_now, "Measure the labels; edits are measured by themselves")
@@ -78,6 +80,7 @@ class MeasureDock(Dock):
         self.body.addWidget(self.empty)
         self.body.addLayout(self._head())
         self.body.addWidget(self.about)
+        self.body.addWidget(self.paintable)
         self.body.addWidget(self.pixel_size)
         self.body.addWidget(self.levels)
         self.body.addWidget(self.go)
@@ -138,6 +141,7 @@ class MeasureDock(Dock):
         for widget in self._working:
             widget.setVisible(layer is not None)
         self.pixel_size.show_layer(layer)
+        self.paintable.show_layer(layer)
         self.status.show_hint("")
         if layer is None:
             return
