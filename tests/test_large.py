@@ -16,7 +16,7 @@ import tifffile
 
 from napari_specimen_seg.batch import plan_jobs, predict_files
 from napari_specimen_seg.core.errors import CancelledError, ImageError
-from napari_specimen_seg.core.files import label_store, labels_tiff, lazy, read_labels
+from napari_specimen_seg.core.files import label_store, labels_tiff, read_labels, tiff
 from napari_specimen_seg.core.files.confidence import is_confidence
 from napari_specimen_seg.core.image import SpecimenImage
 from napari_specimen_seg.models import large, memory
@@ -58,7 +58,7 @@ def sha(path):
 
 
 def test_a_large_picture_leaves_a_tiff_with_a_pyramid_and_nothing_else(scan, tmp_path, monkeypatch):
-    monkeypatch.setattr(lazy, "LAZY_BYTES", 4000)
+    monkeypatch.setattr(tiff, "LAZY_BYTES", 4000)
     (result,) = run(scan, tmp_path / "out")
     assert (result.status, result.message) == ("done", "")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scan.json", "scan.tif"]
