@@ -124,8 +124,6 @@ def predict_files(
         If no scheduler answers, or other processes cannot import `load`.
     """
     settings = settings or PredictSettings()
-    if workers > 1 and scheduler is None:
-        _refuse_out_of_reach(load)
     if scheduler is not None:  # whose workers stand in other folders
         jobs = [replace(job, picture=job.picture.absolute(), folder=job.folder.absolute()) for job in jobs]
         model = model if is_name(str(model)) else Path(model).absolute()
@@ -136,14 +134,15 @@ def predict_files(
     yield from run_tasks(tasks, workers=workers, scheduler=scheduler, report=report)
 
 
-def _refuse_out_of_reach(load: Load) -> None:
-    """Refuse a function of the script that runs, which other processes do not run again."""
-    if getattr(load, "__module__", "") == "__main__":
-        raise DeviceError(
-            f"{getattr(load, '__qualname__', load)} stands in the script itself, "
-            "where other processes do not look for it",
-            advice="Put it into a module of its own, or use one worker.",
-        )
+def _refuse_out_of_reach(*loads: Load) -> None:
+    """Refuse functions of the script that runs, which other processes do not run again."""
+    for load in loads:
+        if getattr(load, "__module__", "") == "__main__":
+            raise DeviceError(
+                f"{getattr(load, '__qualname__', load)} stands in the script itself, "
+                "where other processes do not look for it",
+                advice="Put it into a module of its own, or use one worker.",
+            )
 
 
 def run_tasks(
@@ -164,6 +163,7 @@ def run_tasks(
     if scheduler is not None:
         yield from run_on_cluster(tasks, predict_one, _died, report, address=scheduler)
     elif workers > 1 and len(tasks) > 1:
+        _refuse_out_of_reach(*(task.load for task in tasks))
         count = min(workers, len(tasks))
         yield from run_in_processes(tasks, predict_one, _died, report, workers=count)
     else:

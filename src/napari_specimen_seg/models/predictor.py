@@ -185,8 +185,8 @@ class Predictor:
         Yields
         ------
         Part
-            Class ids of some rows and columns. Closing the iterator stops the work; while it waits to be
-            gone on with, it holds a few finished parts, and others may predict with this model.
+            Class ids of some rows and columns. Closing the iterator stops the work; others may predict
+            with this model while it pauses.
 
         Raises
         ------
@@ -196,11 +196,10 @@ class Predictor:
         settings = settings or PredictSettings()
         image = SpecimenImage.of(picture)
         self._refuse_unfit(settings, image)
-        engine = self.engine(settings)
         report(Progress("loading model", 0, 1))
         job = Job(
             card=self.card,
-            backend=self._backend_or_torch(engine, settings),
+            backend=self._backend_or_torch(settings),
             image=image,
             layout=self.plan(image, settings),
             ask=Ask(settings.threshold, settings.confidence, watch is not None),
@@ -328,13 +327,13 @@ class Predictor:
                 self._network = None  # what computes has a copy of its own
         return self._backend
 
-    def _backend_or_torch(self, engine: Engine, settings: PredictSettings) -> Backend:
+    def _backend_or_torch(self, settings: PredictSettings) -> Backend:
         """Return what computes; torch where OpenVINO was nobody's wish and cannot compute the network."""
         from .openvino_graph import ConversionError
 
         with self._lock:
             try:
-                return self._backend_for(engine)
+                return self._backend_for(self.engine(settings))
             except ConversionError as error:
                 if settings.backend != "auto":
                     raise
