@@ -578,6 +578,13 @@ def test_a_small_screen_is_enough(dock):
     assert dock.minimumSizeHint().height() < 400
 
 
+def test_the_dock_can_be_narrow(dock):
+    from napari_specimen_seg.plugin.dock import MIN_WIDTH
+
+    dock.pixel_size.ruler.click()
+    assert dock.body.parentWidget().minimumSizeHint().width() <= MIN_WIDTH - 14  # beside the scroll bar
+
+
 # -- larger than the memory --------------------------------------------------------------------------
 
 

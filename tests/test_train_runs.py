@@ -374,6 +374,17 @@ def test_planes_of_stacks_with_labels_are_pictures(dock):
     assert dock.viewer.dims.current_step[0] == 2
 
 
+def test_helpers_of_a_training_are_nobodys_pictures(dock):
+    from napari_specimen_seg.plugin.family import HELPER
+    from napari_specimen_seg.plugin.picture_choice import _is_picture
+
+    helper = dock.viewer.add_image(np.zeros((20, 30), np.uint8), name="seen", metadata={HELPER: True})
+    dock.viewer.add_labels(np.ones((20, 30), np.uint8), name="seen labels")
+    dock.data.use_layers()
+    assert dock.data.pairs == []
+    assert not _is_picture(helper)
+
+
 def test_offenders_among_open_layers_are_selected(dock, qtbot):
     rng = np.random.default_rng(0)
     for number in range(3):

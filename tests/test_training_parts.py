@@ -475,3 +475,13 @@ def test_blurring_spreads_a_point_and_keeps_its_sum():
     assert float(blurred.sum()) == pytest.approx(1, abs=1e-5)
     torch.testing.assert_close(blurred[0], blurred[0].T)
     assert float(blurred[0, 7, 7]) == pytest.approx(0.3991**2, abs=1e-3)  # 7 taps of a normal distribution
+
+
+def test_a_fall_among_the_first_batches_suggests_no_learning_rate():
+    """Their mean jumps about whatever the rate; what counts is the fall from the 40th batch on."""
+    from napari_specimen_seg.training.lr_find import _steepest
+
+    rates = [10 ** (-7 + 0.1 * number) for number in range(60)]
+    losses = [0.9, 0.5, *[0.5] * 38, *[0.5 - 0.02 * number for number in range(20)]]
+    assert 10 ** (-7 + 0.1 * 39) <= _steepest(rates, losses) <= rates[-1]
+    assert _steepest(rates[:4], [1.0, 0.9, 0.5, 0.4]) > rates[1]

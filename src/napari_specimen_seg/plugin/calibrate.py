@@ -220,6 +220,7 @@ def _length_box(tip: str) -> QDoubleSpinBox:
     box.setRange(0, 1e6)
     box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
     box.setToolTip(tip)
+    box.setStyleSheet("QAbstractSpinBox { min-width: 34px; padding: 1px 6px; }")  # narrower than napari's
     return box
 
 

@@ -8,6 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QWidget
 
 from .dock import Dock, heading, quiet, slim
+from .family import HELPER
 from .layer_picker import LayerPicker
 from .pictures import describe_layer, plane_in_view, plane_shape
 from .results import Plane, origin_of
@@ -115,7 +116,7 @@ class PictureChoice(QWidget):
 
 
 def _is_picture(layer: Layer) -> bool:
-    """Tell whether a layer is a picture, and not a result of this dock."""
+    """Tell whether a layer is a picture, and neither a result of this dock nor a helper of another."""
     from napari.layers import Image
 
-    return isinstance(layer, Image) and origin_of(layer) is None
+    return isinstance(layer, Image) and origin_of(layer) is None and HELPER not in layer.metadata

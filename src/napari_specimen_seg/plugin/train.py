@@ -67,7 +67,7 @@ class TrainDock(Dock):
         self.go = primary("Train", self.train, "Learn from the pictures")
         self.stop = button(STOP, self.stop_and_keep, "Stop at once; the best model so far is kept")
         self.curves = Curves(self.viewer)
-        self.overlay_on = QCheckBox("show the validation picture while training")
+        self.overlay_on = QCheckBox("show validation picture while training")
         self.overlay_on.setChecked(True)
         self.after = AfterTraining(self)
         self.reproduce = Reproduce(self._recipe, save_as=SETTINGS_NAME)
@@ -90,8 +90,8 @@ class TrainDock(Dock):
         self.body.addLayout(row(self.go, self.stop))
         for part in (self.status, self.curves, self.overlay_on):
             self.body.addWidget(part)
-        self.body.addLayout(row(self.after, self.reproduce.toggle, stretch=1))
-        self.body.addWidget(self.reproduce)
+        for part in (self.after, self.reproduce.toggle, self.reproduce):
+            self.body.addWidget(part)
         self.body.addStretch(1)
         for part in (self.stop, self.overlay_on):
             part.setVisible(False)

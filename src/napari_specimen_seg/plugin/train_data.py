@@ -275,6 +275,11 @@ class DataPicker(QWidget):
         height = sum(self.findings.sizeHintForRow(i) for i in range(self.findings.count()))
         self.findings.setFixedHeight(min(MOST_FINDINGS_PX, height + 6))
 
+    def resizeEvent(self, event: Any) -> None:
+        """Give the list of findings the height that its lines have at the new width."""
+        super().resizeEvent(event)
+        self.fit_findings()
+
     def open_finding(self, item: QListWidgetItem) -> None:
         """Bring the offenders of a finding into view: open their files, or select their layers."""
         for path in map(Path, item.data(FILES) or []):

@@ -117,7 +117,9 @@ def open_pairs(viewer: Viewer) -> list[OpenPair]:
         if not isinstance(labels, Labels) or not _is_truth(labels):
             continue
         picture = picture_for(viewer, labels) or picture_below(viewer, labels)
-        if picture is None or picture in seen or plane_shape(picture) != labels_array(labels).shape[:-2]:
+        if picture is None or picture in seen or HELPER in picture.metadata:
+            continue
+        if plane_shape(picture) != labels_array(labels).shape[:-2]:
             continue
         seen.add(picture)
         found.append(OpenPair(free_stem(picture.name, names), picture, labels))

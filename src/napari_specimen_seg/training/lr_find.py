@@ -40,6 +40,10 @@ class RateCurve:
     suggestion: float
 
 
+UNSETTLED = 10
+"""Batches whose mean still jumps about, whatever the rate: no fall among them counts."""
+
+
 def find_rate(
     config: TrainConfig,
     *,
@@ -130,7 +134,8 @@ def _steepest(rates: list[float], losses: list[float]) -> float:
             "no learning rate makes the loss fall", advice="Check the masks, or try another loss or network."
         )
     slopes = np.gradient(np.array(losses[:end]), np.log(rates[:end]))
-    return float(f"{rates[int(np.argmin(slopes))]:.2g}")
+    first = min(UNSETTLED, end // 2)
+    return float(f"{rates[first + int(np.argmin(slopes[first:]))]:.2g}")
 
 
 def write_curve(curve: RateCurve, folder: Path) -> None:
