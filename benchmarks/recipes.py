@@ -21,10 +21,11 @@ BEETLES, NUCLEI = "beetles9/train", "dsb2018/train"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a recipe is run on: folder, how many of its pictures, options, changed settings, and why these."""
+    """What a recipe is run on, how many of its pictures, epochs, options, changed settings, and why these."""
 
     data: str
     pictures: int
+    epochs: int
     options: tuple[str, ...] = ()
     settings: str = ""
     why: str = ""
@@ -33,24 +34,29 @@ class Run:
 BEETLE_CLASSES = ("--class-map", "{data}/beetles9/classes.json", "--kind", "classes")
 RUNS = {
     "fish-traits": Run(
-        BEETLES,
-        40,
-        BEETLE_CLASSES,
-        "[learn]\nfreeze_encoder = false\n",
-        "Pinned beetles in place of fish, in nine classes. Without ImageNet weights at hand there is "
-        "nothing to freeze: all layers learn.",
+        "beetles9/val",
+        30,
+        60,
+        (*BEETLE_CLASSES, "--from", "beetle-parts"),
+        why="Pinned beetles in place of fish, in nine classes. The recipe freezes an encoder that has "
+        "learned from ImageNet; here the one of *beetle-parts* stands for it, which has not seen these "
+        "pictures. From random weights, with all layers of its own se_resnext50_32x4d learning from 32 "
+        "other pictures, mean IoU was 0.07 after 8 epochs in 10 minutes.",
     ),
     "herbarium": Run(
         BEETLES,
         60,
+        5,
         ("--kind", "binary", "--split", "random"),
         "[learn]\nfrozen_epochs = 1\n",
         why="Pinned beetles against their ground, all parts as one.",
     ),
-    "embryo-gray": Run(NUCLEI, 200, why="Nuclei of the 2018 Data Science Bowl as grey pictures."),
-    "balanced": Run(BEETLES, 100, BEETLE_CLASSES, why="Beetle parts, four classes by two pictures a batch."),
-    "nuclei-unet": Run(NUCLEI, 100, why="Nuclei of the 2018 Data Science Bowl."),
-    "nuclei-hrnet": Run(NUCLEI, 40, why="The same with the larger network."),
+    "embryo-gray": Run(NUCLEI, 200, 24, why="Nuclei of the 2018 Data Science Bowl as grey pictures."),
+    "balanced": Run(
+        BEETLES, 100, 15, BEETLE_CLASSES, why="Beetle parts, four classes by two pictures a batch."
+    ),
+    "nuclei-unet": Run(NUCLEI, 100, 15, why="Nuclei of the 2018 Data Science Bowl."),
+    "nuclei-hrnet": Run(NUCLEI, 40, 15, why="The same with the larger network."),
 }
 
 
@@ -64,7 +70,7 @@ def first_pictures(folder: Path, count: int, few: Path) -> Path:
     return few
 
 
-def run_recipe(name: str, data: Path, out: Path, epochs: int, minutes: float) -> dict[str, object]:
+def run_recipe(name: str, data: Path, out: Path, minutes: float) -> dict[str, object]:
     """Run a recipe by the command line, asked to stop after some minutes; return what came of it.
 
     Empty if not even one epoch was over in that time.
@@ -78,7 +84,7 @@ def run_recipe(name: str, data: Path, out: Path, epochs: int, minutes: float) ->
     few = first_pictures(data / run.data, run.pictures, out.with_name("pictures"))
     shown += ["--images", f"{few}/images", "--labels", f"{few}/labels"]
     shown += [option.format(data=data) for option in run.options]
-    shown += ["--epochs", str(epochs), "-o", str(out)]
+    shown += ["--epochs", str(run.epochs), "-o", str(out)]
     begin = time.monotonic()
     with subprocess.Popen([sys.executable, "-m", "napari_specimen_seg", *shown[1:]]) as child:
         while child.poll() is None:
@@ -100,7 +106,8 @@ def run_recipe(name: str, data: Path, out: Path, epochs: int, minutes: float) ->
         "scores": card["scores"]["validation"],
         "pictures": card["training"]["pictures"],
         "split": card["training"]["split"],
-        "network": f"{card['architecture']}, {card['encoder']}",
+        "network": f"{card['architecture']}, {card['encoder']}"
+        + ("" if "--from" in run.options else ", from random weights"),
     }
 
 
@@ -112,7 +119,7 @@ def report(name: str, told: dict[str, object]) -> str:
     config = f'\n\nwith\n\n```toml\nrecipe = "{name}"\n{told["settings"]}```' if told["settings"] else ""
     return "\n\n".join(
         [
-            f"{told['why']} {told['network']}, from scratch; {told['pictures']} pictures to learn from; "
+            f"{told['why']} {told['network']}; {told['pictures']} pictures to learn from; "
             f"{told['split']}. {told['epochs']} epochs in {told['minutes']:.1f} minutes, the best was epoch "
             f"{told['best']}. {machine()}.",
             f"```sh\n{told['command']}\n```{config}",
@@ -127,14 +134,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with beetles9 and dsb2018")
     parser.add_argument("--only", choices=sorted(RUNS), action="append")
-    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--minutes", type=float, default=8.0, help="for each recipe")
     parser.add_argument("--write", type=Path, help="page for the reports; pictures go to ../images beside it")
     given = parser.parse_args()
     for name in given.only or RUNS:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / name
-            told = run_recipe(name, given.data, out, given.epochs, given.minutes)
+            told = run_recipe(name, given.data, out, given.minutes)
             if not told:
                 print(f"{name}: no epoch was over in {given.minutes:g} minutes", flush=True)
                 continue

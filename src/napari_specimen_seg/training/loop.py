@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
+from ..models.devices import has_bf16
 from .config import TrainConfig
 from .events import EpochEnded, Stepped
 from .loggers import loggers_of, values_of
-from .precision import cpu_has_bf16
 from .task import SegmentationTask, dice_of, iou_of, mean_iou
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def precision_of(config: TrainConfig) -> Any:
     if torch.cuda.is_available() and config.run.device in ("auto", "cuda", "gpu"):
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     on_cpu = config.run.device == "cpu" or _accelerator() == "cpu"
-    return "bf16-mixed" if on_cpu and cpu_has_bf16() else "32-true"
+    return "bf16-mixed" if on_cpu and has_bf16() else "32-true"
 
 
 def _accelerator() -> str:

@@ -9,9 +9,6 @@ import torch
 
 from ..models.devices import has_bf16
 
-cpu_has_bf16 = has_bf16
-"""Without, torch computes in bf16 in steps, several times slower."""
-
 
 def autocast(device: str) -> Any:
     """Return a context that computes in bf16 where that is faster, and does nothing elsewhere.
