@@ -125,6 +125,7 @@ class Competitors(QWidget):
     def _show(self) -> None:
         for chip in self.chips:
             self._flow.removeWidget(chip)
+            chip.hide()  # it is deleted only when Qt gets round to it
             chip.deleteLater()
         self._flow.removeWidget(self.add)
         self.chips = [self._chip(place, competitor) for place, competitor in enumerate(self.chosen)]
