@@ -374,6 +374,14 @@ def test_planes_of_stacks_with_labels_are_pictures(dock):
     assert dock.viewer.dims.current_step[0] == 2
 
 
+def test_a_stack_that_nobody_has_labelled_yet_is_no_error(dock, qtbot):
+    dock.viewer.add_image(np.zeros((3, 20, 30), np.uint8), name="stack")
+    dock.viewer.add_labels(np.zeros((3, 20, 30), np.uint8), name="truth")
+    dock.data.use_layers()
+    qtbot.waitUntil(lambda: "Label another picture" in dock.status.text.text(), timeout=20_000)
+    assert dock.status.icon.isHidden()
+
+
 def test_helpers_of_a_training_are_nobodys_pictures(dock):
     from napari_specimen_seg.plugin.family import HELPER
     from napari_specimen_seg.plugin.picture_choice import _is_picture

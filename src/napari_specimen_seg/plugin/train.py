@@ -206,7 +206,7 @@ class TrainDock(Dock):
     def _on_looked(self, looked: Looked | None, warned: tuple[str, ...]) -> None:
         self._looked = looked
         if looked is None:
-            self.status.show_hint(str(TooFewError()))
+            self.status.show_hint(TooFewError().advice or "")
             return
         self.data.show_found(looked)
         self.status.show_warnings(HINT, warned)
