@@ -1,5 +1,9 @@
 """Instant learning: strokes change what they are about, other answers stay, and every round can be undone."""
 
+import multiprocessing
+import threading
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +19,7 @@ from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.bundle import read_card, write_bundle
 from napari_specimen_seg.models.card import Binary, ModelCard, Softmax
 from napari_specimen_seg.models.network import build_network
+from napari_specimen_seg.training import instant_process
 from napari_specimen_seg.training.frozen import Remembered, cut
 from napari_specimen_seg.training.head import with_classes
 from napari_specimen_seg.training.instant import InstantSession
@@ -322,6 +327,112 @@ def test_networks_without_an_encoder_to_keep_are_refused(tmp_path):
     fastai = card(architecture="FastaiUnet").model_copy(update={"encoder": "resnet18", "options": {}})
     with pytest.raises(ModelError, match="cannot be taken apart"):
         InstantSession(write(tmp_path / "f", fastai))
+
+
+class ByHand:
+    """Stands in for what makes processes: the test is the process, at the other end of the pipe."""
+
+    def __init__(self):
+        self.here, self.there = multiprocessing.Pipe()
+        self.kills = 0
+
+    def Pipe(self):  # noqa: N802 - the standard library calls it so
+        return self.here, SimpleNamespace(close=lambda: None)
+
+    def Process(self, **_):  # noqa: N802
+        return self
+
+    def start(self): ...
+
+    def join(self, timeout=None): ...
+
+    def kill(self):
+        self.kills += 1
+        self.there.close()
+
+    def is_alive(self):
+        return not self.there.closed
+
+
+@pytest.fixture
+def by_hand(monkeypatch):
+    end = ByHand()
+    monkeypatch.setattr(instant_process, "FreshContext", lambda: end)
+    return end
+
+
+def call_off(progress):
+    raise CancelledError
+
+
+def test_a_round_waits_until_what_was_called_off_has_ended(by_hand):
+    process = InstantProcess("toy")
+    stages, given = [], []
+    old_is_stopped = threading.Event()
+
+    def report(progress):
+        if old_is_stopped.is_set():
+            raise CancelledError
+
+    def ask():
+        with pytest.raises(CancelledError):
+            process.card(report)
+
+    old = threading.Thread(target=ask)
+    old.start()
+    assert by_hand.there.recv()[0] == "card"
+    old_is_stopped.set()
+    new = threading.Thread(target=lambda: given.append(process.steps(lambda p: stages.append(p.stage))))
+    new.start()
+    assert by_hand.there.recv() is None  # called off, but this tile takes a while
+    assert not by_hand.there.poll(0.3)
+    assert "finishing what was begun" in stages
+    with pytest.raises(CancelledError):
+        process.undo(call_off)  # whoever waits can be stopped at once
+    by_hand.there.send(("done", "the old answer"))
+    assert by_hand.there.recv()[0] == "steps"
+    by_hand.there.send(("done", 7))
+    for thread in (old, new):
+        thread.join(10)
+    assert given == [7]
+    assert by_hand.kills == 0
+
+
+def test_what_was_called_off_while_a_picture_was_read_is_not_begun(by_hand):
+    process = InstantProcess("toy")
+    with pytest.raises(CancelledError):
+        process.predict(picture()[0], call_off)
+    assert not by_hand.there.poll(0)
+
+
+def test_a_picture_that_cannot_be_read_is_no_fault_of_the_process(by_hand):
+    class Broken:
+        shape, dtype, ndim = (5, 5), np.dtype(np.uint8), 2
+
+        def __array__(self, dtype=None, copy=None):
+            raise OSError("the disk is gone")
+
+    process = InstantProcess("toy")
+    with pytest.raises(OSError, match="the disk is gone"):
+        process.predict(SpecimenImage(Broken(), name="lazy"))
+    assert process.is_alive
+
+
+def test_a_process_that_is_closed_lets_go_of_who_waits(by_hand):
+    process = InstantProcess("toy")
+    seen = []
+
+    def wait():
+        with pytest.raises(SpecimenError, match="has ended"):
+            process.card()
+        seen.append(by_hand.here.closed)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    by_hand.there.recv()
+    process.close()
+    waiting.join(10)
+    assert seen == [True]
 
 
 @pytest.mark.timeout(300)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,18 +22,28 @@ from ..models.card import ModelCard
 from .lesson import Lesson
 
 POLL_SECONDS = 0.05
-STOP_SECONDS = 2.0
-"""How long the process may take to stop a round before it is ended."""
+STOP_SECONDS = 15.0
+"""How long the process may take to stop before it is ended, and with it all that was learned.
+
+It listens between tiles and steps, of which one may take seconds. Who called it off need not wait for it.
+"""
 
 NICENESS = 5
 """So that windows come first."""
 
 
+_Sent: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
+"""What a method is called with in the process."""
+
+_LOADING = Progress("loading model", 0, 1)
+
+
 class InstantProcess:
     """An `InstantSession` in a process of its own; its methods wait for the answer.
 
-    To be called from a worker thread, one call at a time: `report` is called in that thread, about twenty
-    times a second, and stops the call by raising. torch is not imported in this process.
+    To be called from worker threads: `report` is called in that thread, about twenty times a second, and
+    stops the call by raising. Calls wait for each other; one that was stopped counts until the process is
+    free again. torch is not imported in this process.
 
     Parameters
     ----------
@@ -50,6 +61,8 @@ class InstantProcess:
         self._process = context.Process(target=_serve, args=(there, str(model), options), daemon=True)
         self._process.start()
         there.close()
+        self._turn = threading.Lock()  # two threads on one pipe would take each other's answers
+        self._is_closed = False
 
     @property
     def is_alive(self) -> bool:
@@ -73,16 +86,20 @@ class InstantProcess:
         SpecimenError
             As there, or if the process died.
         """
-        sent = [Lesson(_in_memory(item.image), item.labels, item.known) for item in lessons]
-        more: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
-        if answer is not None:
-            more["answer"] = [_in_memory(image) for image in answer]
-        found: list[Prediction] = self._ask("learn", report, sent, steps=steps, class_map=class_map, **more)
+
+        def sent() -> _Sent:
+            read = [Lesson(_in_memory(item.image), item.labels, item.known) for item in lessons]
+            more: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
+            if answer is not None:
+                more["answer"] = [_in_memory(image) for image in answer]
+            return (read,), {"steps": steps, "class_map": class_map, **more}
+
+        found: list[Prediction] = self._ask("learn", report, sent)
         return found
 
     def predict(self, image: SpecimenImage, report: Report = silent) -> Prediction:
         """Segment a picture; see `InstantSession.predict`."""
-        answer: Prediction = self._ask("predict", report, _in_memory(image))
+        answer: Prediction = self._ask("predict", report, lambda: ((_in_memory(image),), {}))
         return answer
 
     def undo(self, report: Report = silent) -> bool:
@@ -100,32 +117,53 @@ class InstantProcess:
 
     def save(self, folder: Path, *, overwrite: bool = False, report: Report = silent) -> ModelCard:
         """Write the model as a folder; see `InstantSession.save`."""
-        answer: ModelCard = self._ask("save", report, folder, overwrite=overwrite)
+        answer: ModelCard = self._ask("save", report, lambda: ((folder,), {"overwrite": overwrite}))
         return answer
 
     def close(self) -> None:
-        """End the process; what was not saved is gone."""
-        self._pipe.close()
+        """End the process at once, whoever waits for it; what was not saved is gone."""
         self._process.kill()
         self._process.join()
+        self._is_closed = True
+        # A thread that waits for an answer sees the pipe end, and closes it: were it closed here, its number
+        # might be that of another file by then.
+        if self._turn.acquire(blocking=False):
+            self._pipe.close()
+            self._turn.release()
 
-    def _ask(self, name: str, report: Report, *args: Any, **kwargs: Any) -> Any:
-        try:
-            self._pipe.send((name, args, kwargs))
-            kind, value = self._wait(report)
-        except (EOFError, OSError) as error:
-            self._process.join(1)
-            raise DeviceError(
-                "the process that learns has ended, probably because the memory was full",
-                advice="Close other programs or open smaller pictures, and begin anew.",
-            ) from error
+    def _ask(self, name: str, report: Report, sent: Callable[[], _Sent] = lambda: ((), {})) -> Any:
+        """Send a request and wait for its answer; `sent` reads what goes with it."""
+        with self._my_turn(report):
+            args, kwargs = sent()
+            report(_LOADING)  # what was called off meanwhile is not begun
+            try:
+                self._pipe.send((name, args, kwargs))
+                kind, value = self._wait(report)
+            except (EOFError, OSError) as error:
+                self._process.join(1)
+                raise DeviceError(
+                    "the process that learns has ended, probably because the memory was full",
+                    advice="Close other programs or open smaller pictures, and begin anew.",
+                ) from error
         if kind == "failed":
             raise value
         return value
 
+    @contextmanager
+    def _my_turn(self, report: Report) -> Iterator[None]:
+        """Wait until no other thread asks, or stops what it asked for."""
+        while not self._turn.acquire(timeout=POLL_SECONDS):
+            report(Progress("finishing what was begun", 0, 0))
+        try:
+            yield
+        finally:
+            if self._is_closed:
+                self._pipe.close()
+            self._turn.release()
+
     def _wait(self, report: Report) -> tuple[str, Any]:
         """Hand on reports until the answer comes; end the call, or the process, if `report` raises."""
-        last = Progress("loading model", 0, 1)
+        last = _LOADING
         try:
             while True:
                 report(last)
@@ -145,7 +183,8 @@ class InstantProcess:
             while self._pipe.poll(STOP_SECONDS):
                 if self._pipe.recv()[0] != "progress":
                     return
-        self.close()
+        self._process.kill()
+        self._process.join()
 
 
 def _in_memory(image: SpecimenImage) -> SpecimenImage:
