@@ -347,3 +347,16 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, model, monkeypatch
         for name in ("x.tif", "y.tif")
     ]
     assert list(out.iterdir()) == []
+
+
+def test_a_function_of_the_script_is_found_inside_of_a_partial_too():
+    from functools import partial
+
+    from napari_specimen_seg.batch.predicting import _refuse_out_of_reach
+
+    def load(name, device):
+        raise AssertionError
+
+    load.__module__ = "__main__"
+    with pytest.raises(DeviceError, match="stands in the script itself"):
+        _refuse_out_of_reach(partial(partial(load, device="cpu")))

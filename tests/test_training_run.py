@@ -239,6 +239,15 @@ def test_batch_norms_follow_the_pictures_in_every_epoch_but_in_a_frozen_encoder(
     assert {n for key, n in seen.items() if key.startswith("encoder.")} == {0 if frozen else steps}
 
 
+def test_single_pictures_teach_networks_that_pool_all_of_a_picture(data, tmp_path):
+    config = tiny(data, epochs=1, batch_size=1).changed(
+        {"network": {"architecture": "DeepLabV3Plus", "options": {"decoder_channels": 16}}}
+    )
+    assert run(config, tmp_path / "m")[-1].kind == "finished"
+    steps = {int(n) for key, n in weights_of(tmp_path / "m").items() if "num_batches_tracked" in key}
+    assert steps == {0, 10}  # the one behind the pooling keeps its statistics
+
+
 def test_dice_alone_learns_from_scratch(data, tmp_path):
     config = tiny(data, epochs=12, losses={"dice": 1.0}, head="binary", schedule="one_cycle", lr=1e-2)
     events = [e for e in run(config, tmp_path / "m") if e.kind == "epoch"]

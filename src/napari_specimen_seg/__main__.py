@@ -1,9 +1,9 @@
 """``python -m napari_specimen_seg`` is ``specimen-seg``."""
 
 import atexit
+import logging
 import os
 import sys
-from contextlib import suppress
 
 from .cli import main
 
@@ -26,11 +26,17 @@ def run() -> int:
 
 
 def _end(codes: list[int]) -> None:
+    if not codes or "torch" not in sys.modules or "coverage" in sys.modules:
+        return  # an error is told by Python, and without torch it takes no time to end as usual
+    code = codes[0]
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    if codes and "torch" in sys.modules:  # else it takes no time to end as usual
-        os._exit(codes[0])
+        try:
+            if stream is not None:  # as it is where there is no console
+                stream.flush()
+        except (OSError, ValueError):  # what was to be read is cut off, as on a full disk
+            code = code or 1
+    logging.shutdown()  # asked to be called after this
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -137,6 +137,8 @@ def predict_files(
 def _refuse_out_of_reach(*loads: Load) -> None:
     """Refuse functions of the script that runs, which other processes do not run again."""
     for load in loads:
+        while isinstance(load, partial):
+            load = load.func
         if getattr(load, "__module__", "") == "__main__":
             raise DeviceError(
                 f"{getattr(load, '__qualname__', load)} stands in the script itself, "

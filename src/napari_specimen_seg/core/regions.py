@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .blocks import Block, blocks_of, inner
+from .blocks import Block, blocks_of, inner, is_lazy
 from .borders import STEPS
 from .errors import MeasureError
 from .histogram import histogram_of
@@ -274,7 +274,9 @@ def regions_of(
         As `require_ids`.
     """
     seams = Seams(plane.shape[1])
-    found = list(_summed(checked_blocks(plane, picture, name), seams if parts else None, hulls=hulls))
+    blocks = checked_blocks(plane, picture, name)
+    most = 2 if is_lazy(plane) else MAX_THREADS
+    found = list(_summed(blocks, seams if parts else None, hulls=hulls, most=most))
     offsets = np.cumsum([0, *(f.sums.count for f in found)])
     sums = Sums.joined(f.sums for f in found)
     left, right = (
@@ -285,7 +287,7 @@ def regions_of(
     return Regions(_in_order(put_together(sums, left, right, groups), parts=parts))
 
 
-def _summed(blocks: Iterator[Block], seams: Seams | None, *, hulls: bool) -> Iterator[BlockSums]:
+def _summed(blocks: Iterator[Block], seams: Seams | None, *, hulls: bool, most: int) -> Iterator[BlockSums]:
     """Add up blocks in other threads while parts are found in the next.
 
     Parameters
@@ -294,6 +296,8 @@ def _summed(blocks: Iterator[Block], seams: Seams | None, *, hulls: bool) -> Ite
     seams : Seams or None
         Takes the connected parts; None where each label is a region.
     hulls : bool
+    most : int
+        How many threads at most, each with a block in memory.
 
     Yields
     ------
@@ -301,7 +305,7 @@ def _summed(blocks: Iterator[Block], seams: Seams | None, *, hulls: bool) -> Ite
         In the order of the blocks.
     """
     waiting: deque[Future[BlockSums]] = deque()
-    threads = min(cores(), MAX_THREADS)
+    threads = min(cores(), most)
     with ThreadPoolExecutor(threads) as pool:
         for block in blocks:
             numbered = None

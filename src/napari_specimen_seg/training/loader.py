@@ -46,7 +46,7 @@ class Batches:
         order = list(epoch_order(samples.counts, config, epoch))
         keys = _fixed(order, epoch % views) if views else [(epoch, n, name) for n, name in enumerate(order)]
         batches = [keys[i : i + size] for i in range(0, len(keys), size)]
-        if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm learns nothing from a single sample
+        if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:  # little for batch norm to learn from
             batches.pop()
         even = len(batches) // world * world or len(batches)
         self.batches: list[list[Key]] = batches[rank:even:world] or batches[:1]

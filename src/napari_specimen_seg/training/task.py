@@ -20,6 +20,7 @@ from .feature_store import FeatureStore
 from .frozen import decoded
 from .live_predictor import LivePredictor
 from .loader import Batches, Key, Loader
+from .lone_values import spare_single_values
 from .losses import IGNORE, SumOfLosses
 from .pictures import ROWS, Triple, triple
 from .schedule import Phase, factor, group_rates, phase_at, phases_of
@@ -69,6 +70,7 @@ class SegmentationTask(pl.LightningModule):
         self._losses: list[float] = []
         self.triples: list[Triple] = []
         self._features: FeatureStore | None = None
+        self._spared = False
 
     # -- data ----------------------------------------------------------------------------------------
 
@@ -113,6 +115,8 @@ class SegmentationTask(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Freeze or thaw the encoder; its batch norms keep their statistics while it is frozen."""
         self.network.train()  # Lightning leaves it as it was built: ready to predict
+        if not self._spared and 1 in map(len, self.batches(self.current_epoch).batches):
+            self._spared = spare_single_values(self.network)
         encoder = getattr(self.network, "encoder", None)
         if encoder is None:
             return
