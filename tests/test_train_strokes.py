@@ -178,6 +178,23 @@ def test_a_process_that_dies_is_one_line_and_the_strokes_stay(panel, qtbot, monk
     assert panel.go.isEnabled()
 
 
+def test_what_a_lost_process_had_learned_is_not_saved_as_if_it_were_there(panel, qtbot, tmp_path):
+    draw(panel, 3)
+    learned(panel, qtbot, panel.go.click)
+    Teachable.made[0].is_alive = False
+    panel.out.setText("taught")
+    for button in (panel.save, panel.undo):
+        learned(panel, qtbot, button.click)
+        assert "what was learned is lost" in panel._dock.status.text.text()
+        assert "Press Learn: the strokes are still there." in panel._dock.status.text.text()
+    assert not (tmp_path / "models" / "taught").exists()
+    assert len(Teachable.made) == 1
+    learned(panel, qtbot, panel.go.click)
+    learned(panel, qtbot, panel.save.click)
+    assert [len(process.rounds) for process in Teachable.made] == [1, 1]
+    assert (tmp_path / "models" / "taught" / "card.json").is_file()
+
+
 def test_the_process_ends_with_the_dock_and_with_another_model(panel, qtbot):
     draw(panel, 3)
     learned(panel, qtbot, panel.go.click)

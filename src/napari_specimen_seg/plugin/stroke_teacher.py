@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.classes import ClassMap
+from ..core.errors import DeviceError
 from ..core.image import Prediction, SpecimenImage
 from ..core.progress import Progress, Report
 from .stroke_layers import lessons_from
@@ -42,11 +44,12 @@ class Teacher:
     def __init__(self) -> None:
         self._process: InstantProcess | None = None
         self._model = ""
+        self._beginning = threading.Lock()  # two threads are not to begin a process each
         self.steps = self.rounds = 0
 
     @property
     def has_begun(self) -> bool:
-        """Whether the model was asked for something."""
+        """Whether the model was asked for something, and what it has learned is not lost."""
         return self._process is not None
 
     def begin(self, model: str) -> None:
@@ -56,18 +59,29 @@ class Teacher:
 
     def close(self) -> None:
         """End the process; what was not saved is gone."""
-        self.steps = self.rounds = 0
-        if self._process is not None:
-            self._process.close()
-            self._process = None
+        with self._beginning:
+            self.steps = self.rounds = 0
+            if self._process is not None:
+                self._process.close()
+                self._process = None
 
-    def _ask(self) -> InstantProcess:
+    def _ask(self, *, anew: bool = False) -> InstantProcess:
+        """Return the process; `anew` allows one that knows nothing instead of one that has learned."""
         from ..training.instant_process import InstantProcess
 
-        if self._process is None or not self._process.is_alive:
-            self.steps = self.rounds = 0  # whatever it had learned is gone
-            self._process = InstantProcess(self._model)
-        return self._process
+        with self._beginning:
+            if self._process is not None and not self._process.is_alive:
+                self._process.close()
+                self._process = None
+            if self._process is None:
+                if self.rounds and not anew:
+                    raise DeviceError(
+                        "what was learned is lost: the process that learns has ended",
+                        advice="Press Learn: the strokes are still there.",
+                    )
+                self.steps = self.rounds = 0
+                self._process = InstantProcess(self._model)
+            return self._process
 
     def learn(
         self, held: list[Held], asked: SpecimenImage, class_map: ClassMap
@@ -77,7 +91,8 @@ class Teacher:
         def work(report: Report) -> Learned:
             report(Progress("looking at the strokes", 0, 0))
             lessons = lessons_from(held)
-            process = self._ask()
+            report(Progress("looking at the strokes", 1, 1))  # what was called off begins no process
+            process = self._ask(anew=True)
             if not lessons:
                 return Learned(process.predict(asked, report), (), self.steps)
             answers = process.learn(lessons, class_map=class_map, answer=[asked], report=report)
@@ -94,8 +109,10 @@ class Teacher:
         """Return work that forgets the last round and answers as before it; None if there is none."""
 
         def work(report: Report) -> Prediction | None:
-            process = self._process
-            if process is None or not process.undo(report):
+            if not self.rounds:
+                return None
+            process = self._ask()
+            if not process.undo(report):
                 return None
             self.steps, self.rounds = process.steps(report), max(0, self.rounds - 1)
             return process.predict(asked, report)
