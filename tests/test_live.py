@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
@@ -152,6 +153,37 @@ def test_a_picture_that_was_changed_meanwhile_is_segmented_from_the_beginning(do
     finish(qtbot, dock)
     np.testing.assert_array_equal(viewer.layers["scan labels"].data, truth(values))
     assert "its pixels were changed, so it was segmented from the beginning" in dock.status.text.text()
+
+
+def test_nothing_is_left_of_the_tiles_of_other_pixels(dock, viewer, network, qtbot):
+    values = pixels()
+    viewer.add_image(values, name="scan")
+    dock.options.set_values({"confidence": True, "backend": "torch"})
+    stop_after(qtbot, dock, network, 4)
+    layer = viewer.layers["scan labels"]
+    state = origin_of(layer).unfinished
+    state.engines["another machine"] = None
+    values[:] = pixels(seed=1)
+    network.gate = threading.Semaphore(0)
+    dock.go.click()
+    qtbot.waitUntil(lambda: not state.done, timeout=30_000)
+    assert not layer.data.any()
+    assert not state.confidence.any()
+    assert not state.engines
+    network.gate.release(10**6)
+    finish(qtbot, dock)
+    np.testing.assert_array_equal(layer.data, truth(values))
+
+
+def test_objects_that_do_not_fit_are_refused_before_the_work(dock, viewer, network, qtbot, monkeypatch):
+    viewer.add_image(pixels(), name="scan")
+    dock.options.set_values({"instances": True, "backend": "torch"})
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=SIDE * SIDE * 10))
+    before = next(network.seen)
+    dock.go.click()
+    finish(qtbot, dock)
+    assert "separating objects needs" in dock.status.text.text()
+    assert next(network.seen) == before + 1
 
 
 def test_other_settings_do_not_continue(dock, viewer, network, qtbot):
@@ -318,6 +350,20 @@ def test_a_large_result_is_continued_by_the_next_program(dock, viewer, network, 
     first_look_too = len(Predictor(card(), network()).plan(values).tiles) - done + 1
     assert next(network.seen) - before - 1 <= first_look_too
     np.testing.assert_array_equal(np.asarray(again.store.labels), truth(values))
+
+
+def test_a_large_picture_that_was_changed_is_refused_every_time(dock, viewer, network, on_disk, qtbot):
+    values = pixels()
+    viewer.add_image(values, name="scan")
+    stop_after(qtbot, dock, network, 4)
+    values[:] = pixels(seed=1)
+    layer = viewer.layers["scan labels"]
+    done = layer.store.count
+    for _ in range(2):
+        dock.go.click()
+        finish(qtbot, dock)
+        assert "its pixels were changed since this was broken off" in dock.status.text.text()
+        assert layer.store.count == done
 
 
 def test_two_runs_on_one_large_picture_have_stores_of_their_own(dock, viewer, on_disk, qtbot):

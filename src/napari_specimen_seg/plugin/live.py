@@ -22,6 +22,7 @@ from ..core.errors import CancelledError, ImageError, SpecimenWarning
 from ..core.image import Prediction, SpecimenImage
 from ..core.input_settings import Tiles
 from ..core.progress import Progress, Report
+from ..models.memory import refuse_to_separate
 from .kept_results import content_of, forget_old, sample_of, store_folders
 from .segment_run import Predictors, Request, Result, result_of
 from .view_order import View, ViewOrder
@@ -212,10 +213,11 @@ class Live:
     def _look_for_changes(self) -> None:
         """Begin anew if the pixels of the picture are others than those of the tiles that are done."""
         state, image = self.state, self.request.picture
-        before, state.content = state.content, content_of(image)
-        if before in (None, state.content):
+        content = content_of(image)
+        if state.content in (None, content):
+            state.content = content
             return
-        if self.store is not None:
+        if self.store is not None:  # whose tiles stay those of the old pixels, however often this is tried
             raise ImageError(
                 f"{image.name}: its pixels were changed since this was broken off",
                 advice="Remove the layer of labels, then segment it again.",
@@ -225,11 +227,25 @@ class Live:
             SpecimenWarning,
             stacklevel=1,
         )
+        state.content = content
+        self._forget_tiles()
+
+    def _forget_tiles(self) -> None:
+        """Leave nothing of the tiles that are done, nor of what computed them."""
+        state, image = self.state, self.request.picture
         with self._lock:
             state.done.clear()
+            state.engines.clear()
+            for kept in (state.labels, state.confidence):
+                if kept is not None:
+                    kept[...] = 0
+            whole = slice(0, image.height), slice(0, image.width)
+            self._dirty += [(plane, *whole) for plane in np.ndindex(*image.planes())]
 
     def _into_memory(self, predictor: Predictor, report: Report) -> None:
         state, image = self.state, self.request.picture
+        if self.request.settings.instances:
+            refuse_to_separate((*image.planes(), image.height, image.width), image.name)
         state.total = math.prod(image.planes()) * len(predictor.plan(image, self.request.settings).tiles)
         # Closed at once when the run ends, and with it the threads that compute.
         with closing(
