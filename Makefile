@@ -44,8 +44,9 @@ rooms:  ## who may import whom
 manifest:  ## what napari is told
 	$(BIN)/npe2 validate src/napari_specimen_seg/napari.yaml
 
+# Files of tests side by side, one a core; more than a few would fill the memory with copies of torch.
 pytest:  ## the tests; PYTEST_ARGS=… goes to pytest
-	$(OFFSCREEN) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(OFFSCREEN) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 format:  ## mend style where that can be done by itself
 	$(BIN)/ruff check --fix

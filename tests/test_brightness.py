@@ -107,7 +107,7 @@ def test_a_slow_disk_keeps_nobody_waiting_who_stops():
         if len(calls) == 6:
             raise CancelledError
 
-    plane = da.zeros((3000, 3000), np.uint8, chunks=1024).map_blocks(slow, dtype=np.uint8)
+    plane = da.zeros((3000, 3000), np.uint8, chunks=1024).map_blocks(slow, meta=np.empty((0, 0), np.uint8))
     try:
         with pytest.raises(CancelledError):
             Preprocessing(values=ByPercentile()).value_range(plane, report=stop)

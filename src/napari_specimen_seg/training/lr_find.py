@@ -99,7 +99,7 @@ def find_rate(
 
 def _losses(job: Job, lowest: float, growth: float, steps: int) -> Iterator[float]:
     """Yield the loss of one batch after another, each learned with a larger rate than the one before."""
-    from .loader import Batches
+    from .loader import Batches, Loader
     from .precision import autocast
 
     task = job.make_task()
@@ -109,11 +109,9 @@ def _losses(job: Job, lowest: float, growth: float, steps: int) -> Iterator[floa
     optimizer = task.make_optimizer()
     number = 0
     for epoch in range(steps):
-        for keys in Batches(task.samples, job.config, epoch, 0, 1):
+        for picture, target in Loader(task.samples, Batches(task.samples, job.config, epoch, 0, 1)):
             for group in optimizer.param_groups:
                 group["lr"] = lowest * growth**number
-            samples = [task.samples[key] for key in keys]
-            picture, target = (torch.stack(part) for part in zip(*samples, strict=True))
             with nullcontext() if job.config.learn.precision == "fp32" else autocast("cpu"):
                 output = network(picture.contiguous(memory_format=torch.channels_last))
             loss = task.loss(output, target)
