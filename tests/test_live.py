@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from types import SimpleNamespace
 
 import dask.array as da
@@ -14,12 +15,11 @@ from napari_specimen_seg.core.files import label_store, labels_tiff, read_labels
 from napari_specimen_seg.core.image import SpecimenImage
 from napari_specimen_seg.models.predictor import Predictor
 from napari_specimen_seg.plugin import kept_results, live, live_view
-from napari_specimen_seg.plugin.live import first_look
 from napari_specimen_seg.plugin.live_view import view_of
 from napari_specimen_seg.plugin.results import is_edited, origin_of
 from napari_specimen_seg.plugin.save import save_work
 from napari_specimen_seg.plugin.segment import SegmentDock
-from napari_specimen_seg.plugin.view_order import View
+from napari_specimen_seg.plugin.view_order import View, first_look
 from small_network import Threshold, card
 
 SIDE = 200
@@ -419,23 +419,44 @@ def test_a_result_in_use_is_not_forgotten(tmp_path):
     with label_store.open_store(tmp_path / "old.zarr", label_store.StoreShape((8, 8)), {}) as store:
         notes = store.folder / "finished.jsonl"
         notes.touch()
-        os.utime(notes, times=(0, 0))
+        for path in (*store.folder.iterdir(), store.folder):
+            os.utime(path, times=(0, 0))
         kept_results.forget_old(tmp_path)
         assert store.folder.exists()
+    for path in (*store.folder.iterdir(), store.folder):
+        os.utime(path, times=(0, 0))
     kept_results.forget_old(tmp_path)
     assert not store.folder.exists()
 
 
-def test_old_results_are_forgotten(tmp_path):
+@pytest.mark.parametrize("touched", ["finished.jsonl", "edited", "closed", "."])
+def test_old_results_are_forgotten(tmp_path, touched):
     import os
 
-    for name, age in (("old.zarr", 15), ("new.zarr", 1)):
-        (tmp_path / name).mkdir()
-        notes = tmp_path / name / "finished.jsonl"
-        notes.touch()
-        os.utime(notes, times=(notes.stat().st_mtime - age * 86400,) * 2)
+    for store in (tmp_path / "old.zarr", tmp_path / "new.zarr"):
+        store.mkdir()
+        for name in ("finished.jsonl", "edited", "closed", "."):
+            (store / name).touch()
+            age = 1 if (store.name, name) == ("new.zarr", touched) else 15
+            os.utime(store / name, times=(time.time() - age * 86400,) * 2)
     kept_results.forget_old(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["new.zarr"]
+
+
+def test_every_stroke_says_that_the_result_is_still_wanted(dock, viewer, on_disk, qtbot, monkeypatch):
+    import os
+
+    monkeypatch.setattr(live_view, "FLUSH_AFTER_MS", 10)
+    viewer.add_image(da.from_array(pixels(), chunks=64), name="scan")
+    dock.go.click()
+    finish(qtbot, dock)
+    layer = viewer.layers["scan labels"]
+    layer.paint((100, 100), 5)
+    mark = layer.store.folder / "edited"
+    qtbot.waitUntil(lambda: not layer.store.cache.waiting, timeout=10_000)
+    os.utime(mark, times=(0, 0))
+    layer.paint((50, 50), 5)
+    qtbot.waitUntil(lambda: mark.stat().st_mtime > 0, timeout=10_000)
 
 
 # -- where one looks ---------------------------------------------------------------------------------

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.files.tile_notes import FINISHED
-
 if TYPE_CHECKING:
     from ..core.image import SpecimenImage
     from .segment_run import Request
@@ -26,6 +24,9 @@ KEPT_DAYS = 14
 SAMPLE_SIDE = 64
 """Side of the parts of a picture that tell it from others."""
 
+
+EDITED_MARK = "edited"
+"""A file in a store that somebody painted on, as old as the last stroke."""
 
 SUMMED_BYTES = 1 << 30
 """Of larger pictures only a sample is looked at: the sum of all would take seconds."""
@@ -44,8 +45,8 @@ def forget_old(folder: Path) -> None:
 
     for store in folder.glob("*.zarr"):
         with suppress(OSError):  # another napari has just removed it
-            notes = store / FINISHED
-            touched = (notes if notes.exists() else store).stat().st_mtime
+            # Painting changes no list of tiles, so all count that lies in the store.
+            touched = max(path.stat().st_mtime for path in (store, *store.iterdir()))
             if time.time() - touched > KEPT_DAYS * 86400:
                 remove_unused(store)
 

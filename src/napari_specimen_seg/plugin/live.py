@@ -25,7 +25,7 @@ from ..core.progress import Progress, Report
 from ..models.memory import refuse_to_separate
 from .kept_results import content_of, forget_old, sample_of, store_folders
 from .segment_run import Predictors, Request, Result, result_of
-from .view_order import View, ViewOrder
+from .view_order import PREVIEW_TILES, ViewOrder, first_look
 
 if TYPE_CHECKING:
     from ..core.files.label_store import LabelStore
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 LIVE_TILES = 4
 """Pictures of more tiles than this are shown while they are made."""
-
-PREVIEW_TILES = 16
-"""With more tiles than this in view, a coarse preview of all of them comes first."""
 
 MAX_TEXTURE = 16384
 """No graphics card need show a longer side than this at once."""
@@ -353,57 +350,3 @@ class Live:
 def replace_settings(request: Request) -> Any:
     """Return the settings of a preview: as asked for, without what is beside the labels."""
     return request.settings.model_copy(update={"tile": None, "instances": False, "confidence": False})
-
-
-def first_look(
-    image: SpecimenImage, view: View, tile: int, least: int = PREVIEW_TILES
-) -> tuple[SpecimenImage, int, int, int] | None:
-    """Return what is visible, made smaller until it is about one tile.
-
-    Parameters
-    ----------
-    image : SpecimenImage
-    view : View
-    tile : int
-        Pixels of a tile.
-    least : int
-        How many tiles have to be visible.
-
-    Returns
-    -------
-    picture, step, top, left
-        One pixel of the picture stands for step x step of `image`. None where too little is visible for a
-        preview to be worth its while, or where a lazy picture has no smaller levels to make it from.
-    """
-    top, left = max(0, int(view.top)), max(0, int(view.left))
-    bottom, right = min(image.height, math.ceil(view.bottom)), min(image.width, math.ceil(view.right))
-    visible = max(0, bottom - top) * max(0, right - left)
-    if visible <= least * tile:
-        return None
-    step = 1 << max(0, math.ceil(math.log2(math.sqrt(visible / tile))))
-    found = _level_for(image, step)
-    if found is None:
-        return None
-    level, shrunk = found
-    top, left = top // step * step, left // step * step
-    further = step // shrunk
-    part = (
-        *view.plane[: len(image.planes())],
-        slice(top // shrunk, -(-bottom // shrunk), further),
-        slice(left // shrunk, -(-right // shrunk), further),
-    )
-    axes = "YXC" if "C" in image.axes else "YX"
-    pixels = np.asarray(level[part])
-    return SpecimenImage(pixels, image.name, axes, bit_depth=image.bit_depth), step, top, left
-
-
-def _level_for(image: SpecimenImage, step: int) -> tuple[Any, int] | None:
-    """Return the smallest level that is still fine enough, and by how much it is smaller."""
-    best: tuple[Any, int] = image.data, 1
-    row = image.axes.index("Y")
-    for level in image.levels:
-        shrunk = round(image.height / level.shape[row])
-        if shrunk <= step and step % shrunk == 0:
-            best = level, shrunk
-    is_lazy = not isinstance(best[0], np.ndarray)
-    return None if is_lazy and step > 4 * best[1] else best  # much more would be read than is used

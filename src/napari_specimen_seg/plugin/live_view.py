@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from ..core.classes import ClassMap
 from ..core.image import SpecimenLabels
+from .kept_results import EDITED_MARK
 from .live import Box, Live
 from .pictures import placement_of, plane_shape, shown_plane
 from .results import EDITED, Role, axes_of, insert, labels_layer_of, origin_of
@@ -31,9 +32,6 @@ EVERY_MS = 100
 
 FLUSH_AFTER_MS = 1500
 """How long after a stroke what was painted goes to the disk."""
-
-_EDITED_MARK = "edited"
-"""A file in a store that somebody painted on."""
 
 
 class LiveView(QObject):
@@ -327,7 +325,7 @@ def keep_painted(layer: Labels, store: LabelStore) -> None:
     timer.timeout.connect(lambda: threading.Thread(target=_flush, args=(store,), daemon=True).start())
 
     # In the folder too, for whoever goes on with it: the labels are not only the model's any more.
-    mark = store.folder / _EDITED_MARK
+    mark = store.folder / EDITED_MARK
     if mark.exists():
         layer.metadata[EDITED] = True
 
@@ -346,6 +344,7 @@ def keep_painted(layer: Labels, store: LabelStore) -> None:
 def _flush(store: LabelStore) -> None:
     with suppress(Exception):  # a full disk is told when the labels are saved
         store.flush()
+        (store.folder / EDITED_MARK).touch()  # what was painted is kept from now on
 
 
 @atexit.register

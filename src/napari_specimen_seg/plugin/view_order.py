@@ -1,19 +1,25 @@
-"""Which tile comes next: what one looks at first, then outwards from there."""
+"""What comes next: a coarse look at what is visible, the tiles there, then outwards."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.image import SpecimenImage
+
 if TYPE_CHECKING:
     from ..core.tiling import Tile
     from ..models.stream import Spot
+
+PREVIEW_TILES = 16
+"""With more tiles than this in view, a coarse preview of all of them comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +141,60 @@ def _distance(boxes: NDArray[np.float64], view: View) -> NDArray[np.float64]:
         ((top + bottom) / 2 - row) / high, ((left + right) / 2 - column) / wide
     )
     return found
+
+
+# -- a first look ------------------------------------------------------------------------------------
+
+
+def first_look(
+    image: SpecimenImage, view: View, tile: int, least: int = PREVIEW_TILES
+) -> tuple[SpecimenImage, int, int, int] | None:
+    """Return what is visible, made smaller until it is about one tile.
+
+    Parameters
+    ----------
+    image : SpecimenImage
+    view : View
+    tile : int
+        Pixels of a tile.
+    least : int
+        How many tiles have to be visible.
+
+    Returns
+    -------
+    picture, step, top, left
+        One pixel of the picture stands for step x step of `image`. None where too little is visible for a
+        preview to be worth its while, or where a lazy picture has no smaller levels to make it from.
+    """
+    top, left = max(0, int(view.top)), max(0, int(view.left))
+    bottom, right = min(image.height, math.ceil(view.bottom)), min(image.width, math.ceil(view.right))
+    visible = max(0, bottom - top) * max(0, right - left)
+    if visible <= least * tile:
+        return None
+    step = 1 << max(0, math.ceil(math.log2(math.sqrt(visible / tile))))
+    found = _level_for(image, step)
+    if found is None:
+        return None
+    level, shrunk = found
+    top, left = top // step * step, left // step * step
+    further = step // shrunk
+    part = (
+        *view.plane[: len(image.planes())],
+        slice(top // shrunk, -(-bottom // shrunk), further),
+        slice(left // shrunk, -(-right // shrunk), further),
+    )
+    axes = "YXC" if "C" in image.axes else "YX"
+    pixels = np.asarray(level[part])
+    return SpecimenImage(pixels, image.name, axes, bit_depth=image.bit_depth), step, top, left
+
+
+def _level_for(image: SpecimenImage, step: int) -> tuple[Any, int] | None:
+    """Return the smallest level that is still fine enough, and by how much it is smaller."""
+    best: tuple[Any, int] = image.data, 1
+    row = image.axes.index("Y")
+    for level in image.levels:
+        shrunk = round(image.height / level.shape[row])
+        if shrunk <= step and step % shrunk == 0:
+            best = level, shrunk
+    is_lazy = not isinstance(best[0], np.ndarray)
+    return None if is_lazy and step > 4 * best[1] else best  # much more would be read than is used
