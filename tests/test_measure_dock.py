@@ -639,3 +639,97 @@ def test_a_copy_that_was_painted_on_and_not_saved_is_found_again(viewer, tmp_pat
     fresh = copy_work(made)(silent)
     assert fresh.labels[3, 4] == 0
     fresh.close()
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_specimen_seg.plugin.paintable.results_folder", lambda: tmp_path / "kept")
+    return tmp_path / "kept"
+
+
+def test_a_copy_is_of_one_layer_and_its_pixels(viewer, tmp_path, kept):
+    import dask.array as da
+
+    from napari_specimen_seg.core.progress import silent
+    from napari_specimen_seg.plugin.paintable import copy_work
+
+    source = {"specimen_source": str(tmp_path)}  # a folder, as OME-Zarr is: what is in it does not change it
+    folders, values = [], []
+    for name, fill in (("one", 1), ("one", 2), ("two", 2), ("two", 2)):
+        viewer.layers.clear()
+        lazy = da.full((40, 70), fill, dtype=np.uint8, chunks=20)
+        made = viewer.add_labels(lazy, name=name, metadata=source)
+        with copy_work(made)(silent) as store:
+            folders.append(store.folder)
+            values.append(int(store.labels[3, 4]))
+    assert values == [1, 2, 2, 2]
+    assert len(set(folders)) == 3
+    assert folders[2] == folders[3]
+
+
+def test_bringing_a_copy_in_order_can_be_cancelled_and_lets_go_of_it(viewer, kept):
+    import dask.array as da
+
+    from napari_specimen_seg.core.errors import CancelledError
+    from napari_specimen_seg.core.progress import silent
+    from napari_specimen_seg.plugin.paintable import copy_work
+
+    made = viewer.add_labels(da.ones((40, 70), dtype=np.uint8, chunks=20))
+    with copy_work(made)(silent) as store:
+        folder = store.folder
+    (folder / "closed").unlink()  # as if the program had been killed
+
+    def stop(progress):
+        if progress.stage == "checking what is done":
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        copy_work(made)(stop)
+    with copy_work(made)(silent) as again:
+        assert again.folder == folder
+
+
+def test_old_copies_are_forgotten_when_one_is_made(viewer, kept):
+    import os
+
+    import dask.array as da
+
+    from napari_specimen_seg.core.progress import silent
+    from napari_specimen_seg.plugin.paintable import copy_work
+
+    (kept / "old.zarr").mkdir(parents=True)
+    os.utime(kept / "old.zarr", times=(0, 0))
+    copy_work(viewer.add_labels(da.ones((40, 70), dtype=np.uint8, chunks=20)))(silent).close()
+    assert not (kept / "old.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "value", "says"), [("go on", 7, True), ("begin anew", 1, False), ("cancel", 1, False)]
+)
+def test_what_was_painted_earlier_is_gone_on_with_only_if_wanted(
+    dock, viewer, qtbot, kept, monkeypatch, answer, value, says
+):
+    import dask.array as da
+
+    from napari_specimen_seg.core.progress import silent
+    from napari_specimen_seg.plugin import paintable
+
+    made = viewer.add_labels(da.ones((40, 70), dtype=np.uint8, chunks=20), name="saved")
+    store = paintable.copy_work(made)(silent)
+    earlier = paintable.paintable_layer(made, store)
+    earlier.data_setitem((np.array([3]), np.array([4])), 7)
+    earlier.events.paint(value=[])
+    store.close()
+    asked = []
+    monkeypatch.setattr(paintable, "ask_to_go_on", lambda parent, name: asked.append(name) or answer)
+    said = []
+    monkeypatch.setattr(dock.status, "show_hint", said.append)
+    dock.choose(made)
+    dock.paintable.go.click()
+    assert not dock.paintable.go.isEnabled()
+    until(qtbot, lambda: bool(asked) and dock.job is None and dock.paintable.go.isEnabled())
+    layer = viewer.layers["saved"]
+    assert (layer is made) == (answer == "cancel")
+    assert int(np.asarray(layer.data[0] if layer.multiscale else layer.data)[3, 4]) == value
+    assert asked == ["saved"]
+    assert (paintable.PAINTED in said) == says

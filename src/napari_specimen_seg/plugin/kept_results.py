@@ -78,9 +78,26 @@ def sample_of(image: SpecimenImage) -> int:
     -------
     int
     """
-    plane = image.data[tuple(n // 2 for n in image.planes())]
+    return sample_of_array(image.data, image.planes())
+
+
+def sample_of_array(data: Any, planes: tuple[int, ...]) -> int:
+    """Return the same of an array.
+
+    Parameters
+    ----------
+    data : array
+        (..., Y, X) or (..., Y, X, C)
+    planes : tuple of int
+        The lengths of the axes before the rows.
+
+    Returns
+    -------
+    int
+    """
+    plane = data[tuple(n // 2 for n in planes)]
     height, width = plane.shape[:2]
-    crc = zlib.crc32(repr((image.data.shape, str(image.data.dtype))).encode())
+    crc = zlib.crc32(repr((data.shape, str(data.dtype))).encode())
     for quarter in (1, 2, 3):
         top, left = height * quarter // 4, width * quarter // 4
         part = np.asarray(plane[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE])
