@@ -285,6 +285,54 @@ def test_learning_does_not_wait_for_answers_on_other_planes(panel, stack, qtbot,
     qtbot.waitUntil(lambda: len(Teachable.made[0].rounds) == 2, timeout=10_000)
 
 
+@pytest.fixture
+def answering(panel, stack, qtbot, monkeypatch):
+    """A panel whose model answers on the second of two planes with strokes until `go_on` is set."""
+    draw(panel, 2, np.s_[[1, 3], 2:5])
+    begun, go_on, answered = threading.Event(), threading.Event(), Teachable.predict
+
+    def slow(self, image, report):
+        if len(self.asked):
+            begun.set()
+        while len(self.asked) and not go_on.wait(0.01):
+            if not self.is_alive:
+                raise DeviceError("the process that learns has ended")
+            report(Progress("tile", 0, 1))
+        return answered(self, image, report)
+
+    monkeypatch.setattr(Teachable, "predict", slow)
+    learned(panel, qtbot, panel.go.click)
+    qtbot.waitUntil(begun.is_set, timeout=10_000)
+    yield go_on
+    go_on.set()
+
+
+def test_an_answer_that_was_broken_off_for_something_else_follows(panel, stack, answering, qtbot):
+    answer = stack.layers["scan answer"]
+    assert not answer.data[3].any()
+    panel.out.setText("taught")
+    panel.save.click()
+    answering.set()
+    qtbot.waitUntil(lambda: panel._dock.status.text.text() == "Saved as taught.", timeout=10_000)
+    qtbot.waitUntil(lambda: (answer.data[3] == 2).all(), timeout=10_000)
+
+
+def test_an_answer_that_the_person_broke_off_does_not_follow(panel, stack, answering, qtbot):
+    panel._dock.cancel()
+    answering.set()
+    qtbot.waitUntil(lambda: panel._dock.job is None, timeout=10_000)
+    qtbot.wait(400)
+    assert not stack.layers["scan answer"].data[3].any()
+
+
+def test_another_model_during_an_answer_is_no_error(panel, answering, qtbot):
+    panel.start_from.choose("nuclei")
+    qtbot.waitUntil(lambda: panel._dock.job is None, timeout=10_000)
+    assert "has ended" not in panel._dock.status.text.text()
+    assert not Teachable.made[0].is_alive
+    assert sorted(panel.legend.buttons) == [1, BACKGROUND]
+
+
 def test_strokes_that_do_not_fit_into_the_memory_are_one_line(panel, stack, monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
     panel.legend.buttons[3].click()

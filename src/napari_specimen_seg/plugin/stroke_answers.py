@@ -46,6 +46,7 @@ class Answers(QObject):
         self._fresh: set[Target] = set()  # what the model has answered on as it is now
         self._waiting: list[Target] = []  # what has strokes, and an answer of an earlier round
         self.is_running = False
+        self._is_put_off = False
         self.said = ""
         """What the status line says when the model has answered."""
         self.soon = QTimer(self)
@@ -74,6 +75,11 @@ class Answers(QObject):
         """Note that all answers are of a round that is forgotten; all are to follow."""
         self._waiting = list(dict.fromkeys([*self._waiting, *self._fresh]))
         self._fresh.clear()
+
+    def put_off(self) -> None:
+        """Break off the answer for something else; it is given after that."""
+        self._is_put_off = True
+        self._dock.cancel()
 
     def forget(self, error: Any = None) -> None:
         """Let nothing follow."""
@@ -118,12 +124,14 @@ class Answers(QObject):
     def _on_broken_off(self, error: Any = None) -> None:
         """Do not begin at once with what the person has just cancelled, or what went wrong."""
         del error
+        if self._is_put_off:
+            return
         self._waiting.clear()
         shown = self._next()
         if shown is not None:
             self._fresh.add(shown)
 
     def _on_end(self) -> None:
-        self.is_running = False
+        self.is_running = self._is_put_off = False
         self.ended.emit()
         self.soon.start()

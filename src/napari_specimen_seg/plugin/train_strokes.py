@@ -150,6 +150,8 @@ class StrokesPanel(QWidget):
 
     def _on_model(self) -> None:
         """Begin anew with another model; strokes stay."""
+        if self.answers.is_running:
+            self._dock.cancel()  # now, because its process ends: else that would be told as an error
         self._wait.stop()
         self._model = self.start_from.model
         self._teacher.begin(self._model)
@@ -247,7 +249,7 @@ class StrokesPanel(QWidget):
             return False
         if self.answers.is_running:
             self._then = action
-            self._dock.cancel()
+            self.answers.put_off()
         return True
 
     @property
