@@ -380,6 +380,26 @@ def test_the_command_learns_the_same_from_the_files_that_are_saved(panel, stack,
     assert all(torch.equal(value, there[key]) for key, value in here.items())
 
 
+@pytest.mark.parametrize(("name", "first"), [("", "my-model"), ("taught", "taught")])
+def test_the_command_works_when_the_model_is_saved(panel, qtbot, tmp_path, name, first):
+    models, dock = tmp_path / "models", panel._dock
+    panel.out.setText(name)
+    dock.reproduce.toggle.click()
+    draw(panel, 3)
+    learned(panel, qtbot, panel.go.click)
+    learned(panel, qtbot, lambda: dock.reproduce.save_settings(tmp_path / "train.toml"))
+    (models / f"{first}-data" / "images" / ".DS_Store").touch()
+    learned(panel, qtbot, lambda: dock.reproduce.save_settings(tmp_path / "train.toml"))
+    assert "Wrote 1 picture with" in dock.status.text.text()
+    assert f"-o {models / first} " in dock.reproduce.command.toPlainText()
+    learned(panel, qtbot, panel.save.click)
+    assert f"-o {models / first}-2 " in dock.reproduce.command.toPlainText()
+    assert f"{first} is there already, so the command makes {first}-2." in dock.reproduce.note.text()
+    dock.reproduce.save_settings(tmp_path / "train.toml")
+    assert str(models / f"{first}-data" / "images") in (tmp_path / "train.toml").read_text()
+    qtbot.waitUntil(lambda: dock.job is None, timeout=10_000)
+
+
 def test_rounds_are_told_to_be_learned_in_one(panel, qtbot):
     draw(panel, 3)
     for _ in range(2):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import SpecimenError
 from ..models.bundle import is_bundle, read_card
 from ..models.library import find_model, own_folder
 from ..training.config import TrainConfig
@@ -77,12 +79,37 @@ def default_out(place: Path | None) -> Path:
     Path
         In the person's model folder. An unfinished run of that name is gone on with.
     """
-    wanted = own_folder() / f"{(place.parent.name if place else '') or 'my'}-model"
-    number = 2
-    found = wanted
-    while is_bundle(found):
-        found, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
-    return found
+    return _free(own_folder() / f"{(place.parent.name if place else '') or 'my'}-model", is_bundle)
+
+
+def _free(wanted: Path, is_taken: Callable[[Path], bool]) -> Path:
+    """Return a folder, or the first of those with a number behind its name that is not taken."""
+    names = (wanted.name, *(f"{wanted.name}-{number}" for number in range(2, 10_000)))
+    return next(found for name in names if not is_taken(found := wanted.with_name(name)))
+
+
+def named_folder(name: str, proposed: Path) -> Path:
+    """Return the folder of a model of this name, beside the proposed one; that one for no name.
+
+    Parameters
+    ----------
+    name : str
+        As the person typed it.
+    proposed : Path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    SpecimenError
+        If what was typed is no name.
+    """
+    try:
+        return proposed.with_name(name.strip() or proposed.name)
+    except ValueError:  # slashes and the like
+        raise SpecimenError(f"{name!r} is no name of a folder", advice="Use letters and digits.") from None
 
 
 def remembered(recipe: str, model: str, settings: TrainSettings) -> dict[str, Any]:
@@ -129,7 +156,8 @@ def strokes_recipe(model: str, class_map: ClassMap, out: Path, teacher: Teacher)
     class_map : ClassMap
         Its classes and those that were added.
     out : Path
-        The model folder.
+        The model folder, beside which pictures and strokes are written. Where it exists, which the command
+        would refuse, the command makes one with a number behind its name.
     teacher : Teacher
         Says how much was learned.
 
@@ -144,11 +172,14 @@ def strokes_recipe(model: str, class_map: ClassMap, out: Path, teacher: Teacher)
     data |= {"ignore_id": 0, "background_id": BACKGROUND}
     config = taken_over(TrainConfig(), model).changed({"data": data})
     much = ["--instant-steps", str(teacher.steps)] if teacher.steps else ["--instant", f"{ROUND_SECONDS:g}"]
-    command = quoted(["specimen-seg", "train", "--config", SETTINGS_NAME, "-o", str(out), *much])
+    target = _free(out, Path.exists)
+    command = quoted(["specimen-seg", "train", "--config", SETTINGS_NAME, "-o", str(target), *much])
     note = f"Save the settings as {SETTINGS_NAME} first; pictures and strokes are then written to "
     note += f"{images.parent}. The command makes the same model from them."
     if teacher.rounds > 1:
         note += (
             f" It learns in one round what was learned in {teacher.rounds}, so that it is only much alike."
         )
+    if target != out:
+        note += f" {out.name} is there already, so the command makes {target.name}."
     return Recipe(command, config.to_toml(), note)

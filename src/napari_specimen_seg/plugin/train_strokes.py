@@ -35,7 +35,7 @@ from .stroke_layers import (
 )
 from .stroke_teacher import Learned, Teacher
 from .train_layers import OpenPair, hold, snapshots, write_snapshots
-from .train_recipe import data_folder, default_out, strokes_recipe
+from .train_recipe import data_folder, default_out, named_folder, strokes_recipe
 from .train_start import StartPicker
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ AFTER_MS = 600
 """How long after the last stroke the model learns by itself."""
 
 BEGIN = "Draw strokes of each class, on the background too; then press Learn."
-
 
 LEARNED = "Learned. Draw more where it is still wrong, or save the model."
 
@@ -78,6 +77,7 @@ class StrokesPanel(QWidget):
         self._again = False
         self._then: Callable[[], object] | None = None  # what is done when an answer was broken off for it
         self._followed: Labels | None = None
+        self._written: Path | None = None  # the model beside which strokes were written last
         self._make_controls()
         self._arrange()
         self._connect()
@@ -267,11 +267,8 @@ class StrokesPanel(QWidget):
     def _on_end(self) -> None:
         for part in self._at_rest:
             part.setEnabled(True)
-        if self._again:
-            self._again = False
-            self._wait.start()
-        else:
-            self.answers.soon.start()
+        again, self._again = self._again, False
+        (self._wait if again else self.answers.soon).start()
 
     def _on_answered(self) -> None:
         action, self._then = self._then, None
@@ -318,20 +315,18 @@ class StrokesPanel(QWidget):
         SpecimenError
             If what was typed is no name.
         """
-        proposed = default_out(None)
-        try:
-            return proposed.with_name(self.out.text().strip() or proposed.name)
-        except ValueError:  # slashes and the like
-            raise SpecimenError(
-                f"{self.out.text()!r} is no name of a folder", advice="Use letters and digits."
-            ) from None
+        return named_folder(self.out.text(), default_out(None))
+
+    def _recipe_out(self) -> Path:
+        """Return the folder of the model that the command makes: strokes stay where they were written."""
+        return named_folder(self.out.text(), self._written or default_out(None))
 
     def recipe(self) -> Recipe:
         """Return the command line and the settings that learn the same."""
         if self._class_map is None:
             return Recipe("", "", "Choose a model to start from.")
         try:
-            return strokes_recipe(self._model, self._class_map, self.out_folder(), self._teacher)
+            return strokes_recipe(self._model, self._class_map, self._recipe_out(), self._teacher)
         except SpecimenError as error:
             return Recipe("", "", str(error))
 
@@ -347,18 +342,20 @@ class StrokesPanel(QWidget):
                 QTimer.singleShot(AFTER_MS, self.write_strokes)
             return
         try:
-            folder = data_folder(self.out_folder())
+            out = self._recipe_out()
         except SpecimenError as error:
             self._dock.show_error(error)
             return
-        held = hold(stroke_pairs(self._dock.viewer))
+        held, folder = hold(stroke_pairs(self._dock.viewer)), data_folder(out)
 
         def work(report: Report) -> int:
             report(Progress("writing pictures and strokes", 0, 0))
             images, _ = write_snapshots(snapshots(held, blank=False), folder)
-            return len(list(images.iterdir()))
+            return len(list(images.glob("*.tif")))
 
         def done(count: int, told: tuple[str, ...]) -> None:
+            self._written = out
+            self.changed.emit()
             text = f"Wrote {count} picture{'s' * (count != 1)} with strokes to {folder}."
             self._dock.status.show_warnings(text if count else "Nobody has drawn anything yet.", told)
 
@@ -386,6 +383,7 @@ class StrokesPanel(QWidget):
             library_events().changed.emit()
             self._dock.status.show_warnings(f"Saved as {path.name}.", told)
             self.saved.emit(path)
+            self.changed.emit()
 
         self._run("Save the model", self._teacher.save(folder, overwrite=replace), done)
 
