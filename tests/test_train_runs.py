@@ -374,6 +374,41 @@ def test_planes_of_stacks_with_labels_are_pictures(dock):
     assert dock.viewer.dims.current_step[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("layers", "stems"),
+    [
+        ({"a": (), "a_001": ()}, ["a", "a_001"]),
+        ({"a_001": (), "a": (3,)}, ["a_001", "a-2"]),
+        ({"a": (3,), "a_001": ()}, ["a", "a_001-2"]),
+        ({"a_1": (), "a": (3,)}, ["a_1", "a"]),
+        ({"Scan": (), "scan": ()}, ["Scan", "scan-2"]),
+        ({"s": (2, 3), "s_001": (3,), "S_001_002": ()}, ["s", "s_001-2", "S_001_002-2"]),
+    ],
+)
+def test_no_two_pictures_are_written_to_one_file(layers, stems):
+    from napari.layers import Image
+
+    from napari_specimen_seg.plugin.train_layers import free_stem, stem_of
+
+    taken, files = [], []
+    for (name, planes), stem in zip(layers.items(), stems, strict=True):
+        found = free_stem(Image(np.zeros((*planes, 20, 30), np.uint8), name=name, rgb=False), taken)
+        assert found == stem
+        files += [stem_of(found, at).casefold() for at in np.ndindex(*planes)]
+    assert len(set(files)) == len(files)
+
+
+def test_files_that_a_desktop_leaves_are_no_pictures(tmp_path):
+    from napari_specimen_seg.core.image import SpecimenImage
+    from napari_specimen_seg.plugin.train_layers import Held, TooFewError, write_open
+
+    held = Held("one", SpecimenImage(np.zeros((4, 5), np.uint8)), np.eye(4, 5, dtype=np.uint8), None)
+    for _ in range(2):
+        with pytest.raises(TooFewError):
+            write_open([held], tmp_path)
+        (tmp_path / "images" / ".DS_Store").touch()
+
+
 def test_a_stack_that_nobody_has_labelled_yet_is_no_error(dock, qtbot):
     dock.viewer.add_image(np.zeros((3, 20, 30), np.uint8), name="stack")
     dock.viewer.add_labels(np.zeros((3, 20, 30), np.uint8), name="truth")

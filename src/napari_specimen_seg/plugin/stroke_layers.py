@@ -16,7 +16,7 @@ from .family import HELPER
 from .layers import class_colormap
 from .pictures import picture_of, placement_of, plane_shape
 from .results import axes_of, full_of, labels_layer_of, origin_of
-from .train_layers import Held, OpenPair, free_stem, snapshots
+from .train_layers import Held, OpenPair, Stem, free_stem, snapshots
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -149,8 +149,8 @@ def _refuse_too_large(image: SpecimenImage) -> None:
 
 def stroke_pairs(viewer: Viewer) -> list[OpenPair]:
     """Return the pictures that have a layer of strokes, with it."""
-    taken: set[str] = set()
-    return [OpenPair(free_stem(s.picture.name, taken), s.picture, s.layer) for s in strokes_in(viewer)]
+    taken: list[Stem] = []
+    return [OpenPair(free_stem(s.picture, taken), s.picture, s.layer) for s in strokes_in(viewer)]
 
 
 def lessons_from(held: list[Held]) -> list[Lesson]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +113,7 @@ def open_pairs(viewer: Viewer) -> list[OpenPair]:
 
     found: list[OpenPair] = []
     seen: set[Any] = set()
-    names: set[str] = set()
+    names: list[Stem] = []
     for labels in reversed(viewer.layers):
         if not isinstance(labels, Labels) or not _is_truth(labels):
             continue
@@ -122,16 +123,34 @@ def open_pairs(viewer: Viewer) -> list[OpenPair]:
         if plane_shape(picture) != labels_array(labels).shape[:-2]:
             continue
         seen.add(picture)
-        found.append(OpenPair(free_stem(picture.name, names), picture, labels))
+        found.append(OpenPair(free_stem(picture, names), picture, labels))
     return found
 
 
-def free_stem(name: str, taken: set[str]) -> str:
-    """Return what the files of a layer are called, and note it among those that are taken."""
-    stem = "".join(c if c.isalnum() or c in "-." else "_" for c in name)[:60]
-    free = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-    taken.add(free)
+def free_stem(picture: Image, taken: list[Stem]) -> str:
+    """Return what the files of a layer are called, and note it among the stems that are taken."""
+    stem = "".join(c if c.isalnum() or c in "-." else "_" for c in picture.name)[:60]
+    planes = len(plane_shape(picture))
+    for free in (stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3))):
+        wanted = Stem(free.casefold(), planes)  # some disks take two names for one that differ only in case
+        if not any(_clash(wanted, other) for other in taken):
+            taken.append(wanted)
+            break
     return free
+
+
+class Stem(NamedTuple):
+    """What files are called, in lower case, and how many numbers of planes follow."""
+
+    text: str
+    planes: int
+
+
+def _clash(one: Stem, other: Stem) -> bool:
+    """Tell whether a file of one may be called like a file of the other; see `stem_of`."""
+    more, fewer = (one, other) if one.planes > other.planes else (other, one)
+    numbers = "_[0-9]{3,}" * (more.planes - fewer.planes)
+    return one.text == other.text or re.fullmatch(re.escape(more.text) + numbers, fewer.text) is not None
 
 
 def stem_of(stem: str, plane: tuple[int, ...]) -> str:
@@ -180,7 +199,7 @@ def write_open(held: list[Held], folder: Path) -> tuple[Path, Path]:
         If less than two pictures or planes have labels.
     """
     places = write_snapshots(snapshots(held), folder)
-    if len(list(places[0].iterdir())) < 2:
+    if len(list(places[0].glob("*.tif"))) < 2:
         raise TooFewError
     return places
 
