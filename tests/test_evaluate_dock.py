@@ -407,6 +407,20 @@ def test_choices_are_there_again_the_next_time(evaluated, viewer, models, data, 
     again.shut_down()
 
 
+def test_only_what_is_kept_for_now_is_forgotten(dock, data, tmp_path):
+    from napari_specimen_seg.plugin.memory import recall
+
+    passing = tmp_path / "passing" / "images"
+    passing.mkdir(parents=True)
+    dock.keep(object(), passing, passing.with_name("labels"))
+    for images, remembered in ((passing, ""), (data / "images", str(data / "images"))):
+        dock.data.labels.choose(data / "labels")
+        dock.data.images.choose(images)
+        dock._remember()
+        values = recall("evaluate", None)
+        assert (values["labels"], values["images"]) == (str(data / "labels"), remembered)
+
+
 def test_the_dock_is_in_the_manifest_and_can_be_narrow(dock):
     from napari_specimen_seg.plugin.dock import MIN_WIDTH, manifest
 

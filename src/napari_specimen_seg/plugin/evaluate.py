@@ -51,7 +51,7 @@ class EvaluateDock(Dock):
         super().__init__(napari_viewer, HINT)
         self.showcase = Showcase(napari_viewer)
         self._report: Path | None = None
-        self._kept: list[object] = []
+        self._kept: dict[Path, object] = {}
         self._hint = HINT
         self._make_controls()
         self._arrange()
@@ -146,9 +146,9 @@ class EvaluateDock(Dock):
 
     # -- what is chosen ----------------------------------------------------------------------------
 
-    def keep(self, owner: object) -> None:
+    def keep(self, owner: object, *folders: Path) -> None:
         """Hold what owns folders that are evaluated here, until the dock is closed."""
-        self._kept.append(owner)
+        self._kept |= dict.fromkeys(folders, owner)
 
     def shut_down(self) -> None:
         """Let go of what was kept."""
@@ -295,11 +295,13 @@ class EvaluateDock(Dock):
     # -- what was chosen before --------------------------------------------------------------------
 
     def _remember(self) -> None:
-        lasting = not self._kept  # else the folders may be gone the next time
+        def lasting(line: FolderLine) -> str:
+            return "" if line.path in self._kept else line.line.text()  # that is gone the next time
+
         values: dict[str, Any] = {
-            "labels": self.data.labels.line.text() if lasting else "",
-            "images": self.data.images.line.text() if lasting else "",
-            "second": self.second.line.text(),
+            "labels": lasting(self.data.labels),
+            "images": lasting(self.data.images),
+            "second": lasting(self.second),
             "models": [c.model for c in self.competitors.chosen if c.model],
             "settings": self.form.values(),
         }

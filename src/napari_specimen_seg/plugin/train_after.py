@@ -106,8 +106,7 @@ class AfterTraining(QWidget):
         from .evaluate import EvaluateDock
 
         dock = open_dock(self._dock.viewer, EvaluateDock, "Evaluate")
-        dock.keep(found)
-        dock.keep(found)
+        dock.keep(found, found.images, found.labels)
         dock.data.from_folders.setChecked(True)
         dock.data.images.choose(found.images)
         dock.data.labels.choose(found.labels)
