@@ -79,21 +79,22 @@ def draw_sheet() -> tuple[SpecimenImage, SpecimenLabels]:
     truth : SpecimenLabels
         The parts of the beetles, with the classes of the preset ``beetle-parts``.
     """
-    from skimage.filters import gaussian
+    from scipy.ndimage import gaussian_filter
 
     class_map = PRESETS["beetle-parts"]
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     picture = _paper()
     shades = np.ones((HEIGHT, WIDTH), np.float32)
     for beetle in _BEETLES:
-        for name, mask, gloss in _parts(beetle):
+        box = _box_of(beetle)
+        for name, mask, gloss in _parts(beetle, box):
             found = class_map.by_name(name)
-            labels[mask] = 0 if found is None else found.id
-            picture[mask] = _COLORS[name]
-            shades[mask] = gloss[mask]
-    shadow = gaussian((labels > 0).astype(np.float32), 9)
-    picture = np.where((labels == 0)[..., None], picture * (1 - 0.45 * shadow[..., None]), picture)
-    picture = gaussian(picture * shades[..., None], 0.8, channel_axis=-1)
+            labels[box][mask] = 0 if found is None else found.id
+            picture[box][mask] = _COLORS[name]
+            shades[box][mask] = gloss[mask]
+    shadow = gaussian_filter((labels > 0).astype(np.float32), 9, mode="nearest")
+    shades *= np.where(labels == 0, 1 - 0.45 * shadow, 1)
+    picture = gaussian_filter(picture * shades[..., None], (0.8, 0.8, 0), mode="nearest")
     picture += np.random.default_rng(_SEED).normal(0, 2.5, picture.shape)
     pixels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
     spacing = (MM_PER_PIXEL, MM_PER_PIXEL)
@@ -143,9 +144,19 @@ def write_sheet(path: str | PathLike[str], overwrite: bool = False) -> Path:
 # -- beetles ---------------------------------------------------------------------------------------
 
 
-def _parts(beetle: _Beetle) -> Iterator[tuple[str, Mask, Picture]]:
-    """Give the parts from the bottom up, with where they are and how bright the gloss makes them."""
-    across, down = _body_axes(beetle)
+def _box_of(beetle: _Beetle) -> tuple[slice, slice]:
+    """Return the rows and columns that a beetle reaches: half its length to the sides, legs included."""
+    margin = beetle.length * 0.1
+    top, left = beetle.y - margin, beetle.x - beetle.length / 2 - margin
+    return (
+        slice(max(0, int(top)), int(top + beetle.length + 2 * margin)),
+        slice(max(0, int(left)), int(left + beetle.length + 2 * margin)),
+    )
+
+
+def _parts(beetle: _Beetle, box: tuple[slice, slice]) -> Iterator[tuple[str, Mask, Picture]]:
+    """Give the parts from the bottom up, with where in a box they are and how bright the gloss makes them."""
+    across, down = _body_axes(beetle, box)
     side = np.abs(across)
     plain = np.ones_like(across)
     for joints, widths in _LEGS:
@@ -169,9 +180,9 @@ def _parts(beetle: _Beetle) -> Iterator[tuple[str, Mask, Picture]]:
     )
 
 
-def _body_axes(beetle: _Beetle) -> tuple[Picture, Picture]:
-    """Return for each pixel how far across and down the body it is, in body lengths."""
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+def _body_axes(beetle: _Beetle, box: tuple[slice, slice]) -> tuple[Picture, Picture]:
+    """Return for each pixel of a box how far across and down the body it is, in body lengths."""
+    rows, columns = np.mgrid[box].astype(np.float32)
     angle = np.deg2rad(beetle.turn)
     x, y = (columns - beetle.x) / beetle.length, (rows - beetle.y) / beetle.length
     return np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
