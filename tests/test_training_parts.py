@@ -267,6 +267,21 @@ def test_nothing_labelled_is_no_loss_but_has_a_gradient():
     assert float(logits.grad.abs().sum()) == 0
 
 
+def test_batch_norms_are_measured_for_the_weights_that_there_are():
+    from napari_specimen_seg.training.batch_norms import settle
+
+    learns, frozen = torch.nn.BatchNorm2d(1).eval(), torch.nn.BatchNorm2d(1).eval()
+    frozen.requires_grad_(False)
+    learns.num_batches_tracked.fill_(7)
+    network = torch.nn.Sequential(learns, frozen)
+    batches = [torch.tensor([a, b])[:, None, None, None] for a, b in ((0.0, 2.0), (4.0, 8.0))]
+    settle(network, map(network, batches))
+    assert float(learns.running_mean) == pytest.approx((1 + 6) / 2)
+    assert float(learns.running_var) == pytest.approx((2 + 8) / 2)
+    assert (learns.training, learns.momentum, int(learns.num_batches_tracked)) == (False, 0.1, 7)
+    assert (float(frozen.running_mean), float(frozen.running_var)) == (0, 1)
+
+
 def test_a_pixel_of_a_rare_class_is_picked_as_if_all_had_been_listed():
     from napari_specimen_seg.training.rare import RarePixels
 

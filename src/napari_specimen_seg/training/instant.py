@@ -216,7 +216,7 @@ class InstantSession:
         self.network.requires_grad_(True)
         self._encoder.requires_grad_(False)
         self._learned = [p for p in self.network.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(self._learned, self._rate, weight_decay=0.0)
+        self._optimizer = torch.optim.AdamW(self._learned, self._rate, weight_decay=0.0, fused=True)
         self._loss = SumOfLosses({"cross_entropy": 1.0}, self.card.head.kind)
         self._kept = list(range(self.card.out_channels))
 
