@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blocks import inner
+from .scratch import Scratch
+
+_scratch = Scratch()
 
 STEPS = np.array([1, math.sqrt(2), (1 + math.sqrt(2)) / 2])
 """How long the line through a border pixel is: straight, across a corner, one of each.
@@ -52,9 +55,10 @@ def border_steps(window: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.uin
     """
     is_edge, edge = _edge(window)
     core = inner(window)
-    straight = np.zeros(core.shape, np.uint8)
-    diagonal = np.zeros(core.shape, np.uint8)
-    same = np.empty(core.shape, bool)
+    straight = _scratch.array("straight", core.shape, np.uint8)
+    diagonal = _scratch.array("diagonal", core.shape, np.uint8)
+    same = _scratch.array("same", core.shape, bool)
+    straight[...] = diagonal[...] = 0
     for total, neighbours in ((straight, _STRAIGHT), (diagonal, _DIAGONAL)):
         for down, right in neighbours:
             np.equal(edge[down : down + core.shape[0], right : right + core.shape[1]], core, out=same)
@@ -78,10 +82,11 @@ def _edge(window: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
         The block with one pixel around it, 0 where a pixel is none of those.
     """
     ring = window[1:-1, 1:-1]
-    differs = ring != window[:-2, 1:-1]
-    other = np.empty_like(differs)
+    differs = np.not_equal(ring, window[:-2, 1:-1], out=_scratch.array("differs", ring.shape, bool))
+    other = _scratch.array("other", ring.shape, bool)
     for neighbour in (window[2:, 1:-1], window[1:-1, :-2], window[1:-1, 2:]):
         np.not_equal(ring, neighbour, out=other)
         differs |= other
-    edge = ring * differs
-    return edge[1:-1, 1:-1] != 0, edge
+    edge = np.multiply(ring, differs, out=_scratch.array("edge", ring.shape, ring.dtype))
+    core = edge[1:-1, 1:-1]
+    return np.not_equal(core, 0, out=_scratch.array("is edge", core.shape, bool)), edge

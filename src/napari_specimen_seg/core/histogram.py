@@ -17,7 +17,7 @@ from .parallel import cores, do_all
 FEW = 64
 """From so many values on, a table is as fast."""
 
-_BLOCK = 1 << 18  # pixels that stay in the processor's cache
+_BLOCK = 1 << 20  # pixels that stay in the processor's cache; with fewer, threads wait for each other
 _SHARED = 1 << 22  # from so many pixels on, the cores share the work
 
 

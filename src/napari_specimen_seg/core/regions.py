@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ BAND_PIXELS = 1 << 26
 """How many pixels are looked at together; bounds memory for pictures that are not in it."""
 
 MAX_THREADS = 4
-"""How many blocks are added up at once; finding parts, one block after the other, takes a fifth as long."""
+"""How many blocks are added up at once; more would wait for each other, and fill the memory."""
 
 _BLOCK = 1 << 18  # pixels that stay in the processor's cache while bincount widens them
 _TABLE_LIMIT = 1 << 22  # values above this are sorted instead of counted in a table
@@ -287,8 +287,12 @@ def regions_of(
     return Regions(_in_order(put_together(sums, left, right, groups), parts=parts))
 
 
+_Parts: TypeAlias = tuple[NDArray[Any], NDArray[Any], int, int]
+"""What `Seams.add` takes: labels, parts, how many, and the first column."""
+
+
 def _summed(blocks: Iterator[Block], seams: Seams | None, *, hulls: bool, most: int) -> Iterator[BlockSums]:
-    """Add up blocks in other threads while parts are found in the next.
+    """Add up several blocks at once, in threads.
 
     Parameters
     ----------
@@ -304,20 +308,31 @@ def _summed(blocks: Iterator[Block], seams: Seams | None, *, hulls: bool, most: 
     BlockSums
         In the order of the blocks.
     """
-    waiting: deque[Future[BlockSums]] = deque()
+    waiting: deque[Future[tuple[BlockSums, _Parts | None]]] = deque()
     threads = min(cores(), most)
+
+    def next_done() -> BlockSums:
+        sums, parts = waiting.popleft().result()
+        if seams is not None and parts is not None:
+            seams.add(*parts)
+        return sums
+
     with ThreadPoolExecutor(threads) as pool:
         for block in blocks:
-            numbered = None
-            if seams is not None:
-                labels = np.ascontiguousarray(inner(block.window))
-                numbered, count = connected(labels)
-                seams.add(labels, numbered, count, block.left)
-            waiting.append(pool.submit(sum_block, block, parts=numbered, hulls=hulls))
+            waiting.append(pool.submit(_sum_one, block, parts=seams is not None, hulls=hulls))
             if len(waiting) > threads:  # no more blocks in memory than are worked on
-                yield waiting.popleft().result()
-        for future in waiting:
-            yield future.result()
+                yield next_done()
+        while waiting:
+            yield next_done()
+
+
+def _sum_one(block: Block, *, parts: bool, hulls: bool) -> tuple[BlockSums, _Parts | None]:
+    """Find the connected parts of a block, if wanted, and add up what is measured."""
+    if not parts:
+        return sum_block(block, parts=None, hulls=hulls), None
+    labels = np.ascontiguousarray(inner(block.window))
+    numbered, count = connected(labels)
+    return sum_block(block, parts=numbered, hulls=hulls), (labels, numbered, count, block.left)
 
 
 def checked_blocks(plane: Array, picture: Array | None, name: str) -> Iterator[Block]:

@@ -9,7 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .scratch import Scratch
+
 Ints: TypeAlias = NDArray[np.int64]
+
+_scratch = Scratch()
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def starts_of(block: NDArray[Any], *others: NDArray[Any]) -> NDArray[np.intp]:
     -------
     array of int
     """
-    changes = np.empty(block.shape, bool)
+    changes = _scratch.array("changes", block.shape, bool)
     changes[:, :1] = True
     np.not_equal(block[:, 1:], block[:, :-1], out=changes[:, 1:])
     for other in others:

@@ -17,6 +17,9 @@ from .blocks import Block, inner
 from .borders import border_steps
 from .hulls import Corners, corners, hull_areas
 from .runs import Runs, runs_of, starts_of
+from .scratch import Scratch
+
+_scratch = Scratch()
 
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -219,7 +222,8 @@ def _run_totals(flat: NDArray[Any], starts: NDArray[Any]) -> NDArray[Any]:
     """Add up the pixels of each run."""
     if flat.dtype.kind in "bu" and flat.dtype.itemsize == 1:
         # The sum of a run fits, as no row is 16 million pixels wide; so differences survive an overflow.
-        until = np.cumsum(flat, dtype=np.uint32)[np.append(starts[1:], flat.size) - 1]
+        so_far = np.cumsum(flat, dtype=np.uint32, out=_scratch.array("so far", flat.shape, np.uint32))
+        until = so_far[np.append(starts[1:], flat.size) - 1]
         totals: NDArray[Any] = np.diff(until, prepend=np.uint32(0)).astype(np.int64)
         return totals
     return np.add.reduceat(flat, starts, dtype=sum_type(flat.dtype))
