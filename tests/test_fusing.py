@@ -62,3 +62,23 @@ class Twice(torch.nn.Module):
 def test_what_would_answer_otherwise_stays_as_it_is():
     network = learned(Twice())
     assert fusing.fused(network, card()) is network
+
+
+def test_maps_of_an_fpn_are_added_to_the_same_bits():
+    from segmentation_models_pytorch.decoders.fpn.decoder import MergeBlock
+
+    from napari_specimen_seg.models.merging import Added
+
+    torch.manual_seed(0)
+    maps = [torch.randn(2, 8, 12, 20).contiguous(memory_format=torch.channels_last) for _ in range(4)]
+    added = Added()(maps)
+    assert torch.equal(added, MergeBlock("add")(maps))
+    assert added.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("policy", "name"), [("add", "Added"), ("cat", "MergeBlock")])
+def test_only_sums_are_exchanged(policy, name):
+    from napari_specimen_seg.models.network import build_network
+
+    made = card(architecture="FPN", encoder="tu-resnet10t", options={"decoder_merge_policy": policy})
+    assert type(build_network(made).decoder.merge).__name__ == name

@@ -71,6 +71,8 @@ def build_network(card: ModelCard) -> torch.nn.Module:
     ModelError
         If the architecture, the encoder or an option is not known to the installed libraries.
     """
+    from .merging import merge_by_adding
+
     _check_encoder(card)
     arguments = {
         key: list(value) if isinstance(value, tuple) else value for key, value in card.options.items()
@@ -88,6 +90,7 @@ def build_network(card: ModelCard) -> torch.nn.Module:
     except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
         raise ModelError(f"{card.name}: the network cannot be built from its card ({error})") from error
     apply_repairs(network, card.repairs or (), card.name)
+    merge_by_adding(network)
     return network.eval()
 
 
