@@ -84,8 +84,14 @@ class Positions:
         inside : torch.Tensor
             (height, width) bool: which are in the picture.
         """
-        x, y = (2 * self.x + 1) / size[1] - 1, (2 * self.y + 1) / size[0] - 1
-        return torch.stack([x, y], -1)[None], (x.abs() <= 1) & (y.abs() <= 1)
+        grid = self.x.new_empty(*self.x.shape, 2)
+        inside = []
+        for number, (at, length) in enumerate(((self.x, size[1]), (self.y, size[0]))):
+            scaled = at.mul(2 / length).add_(1 / length - 1)
+            inside.append(scaled.abs() <= 1)
+            end = 1 - 1 / length  # the middle of the last pixel: beyond it, that pixel goes on
+            torch.clamp(scaled, -end, end, out=grid[..., number])
+        return grid[None], inside[0] & inside[1]
 
 
 def _span(at: Tensor, size: int) -> slice:
@@ -148,10 +154,10 @@ class Augment:
         """Return the sample at some positions, varied in its looks; see `Augment.__call__`."""
         grid, inside = positions.grid(picture.shape[1:])
         shown = functional.grid_sample(
-            picture[None], grid, mode="bilinear", padding_mode="border", align_corners=False
+            picture[None].contiguous(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
         )[0]
         picked = functional.grid_sample(
-            target[None, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
+            target[None, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False
         )[0, 0]
         outside = ~inside
         shown = (self._colors(shown, generator) - self.mean).div_(self.std).masked_fill_(outside, 0.0)
