@@ -439,6 +439,16 @@ def test_the_finder_suggests_a_rate_where_the_loss_falls(data, tmp_path):
     assert (tmp_path / "rates" / "lr-find.png").stat().st_size > 1000
 
 
+def test_the_finder_takes_single_pictures_as_the_training_does(data):
+    from napari_specimen_seg.training.lr_find import find_rate
+
+    config = tiny(data, batch_size=1).changed(
+        {"network": {"architecture": "DeepLabV3Plus", "options": {"decoder_channels": 16}}}
+    )
+    curve = find_rate(config, lowest=1e-4, highest=1, steps=25)
+    assert np.isfinite(curve.losses).all()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="gloo between processes is tested on Linux")
 @pytest.mark.timeout(300)
 def test_two_processes_train_one_model(data, tmp_path):

@@ -27,6 +27,9 @@ from .losses import IGNORE
 YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 """From red, green and blue to brightness and two colour axes (NTSC, 1953)."""
 
+RGB = torch.linalg.inv(YIQ)
+"""The way back."""
+
 
 _ONE_AT_A_TIME = threading.Lock()
 """For torchvision's transforms, which all draw from one source of random numbers, whatever the thread."""
@@ -212,13 +215,15 @@ class Augment:
     # -- how it looks --------------------------------------------------------------------------------
 
     def _colors(self, picture: Tensor, generator: Generator) -> Tensor:
+        """Vary brightness, contrast, colours, sharpness and noise; what is given may be written over."""
         s = self.settings
         if s.brightness or s.contrast:
             factor = 1 + s.contrast * _uniform(generator, -0.8, 0.8)
-            middle = picture.mean()
-            picture = (picture - middle) * factor + middle + 0.5 * s.brightness * _uniform(generator, -1, 1)
+            middle = float(picture.mean())
+            lift = 0.5 * s.brightness * _uniform(generator, -1, 1)
+            picture.mul_(factor).add_(middle * (1 - factor) + lift)
         if s.gamma:
-            picture = picture.clamp(0, 1) ** math.exp(s.gamma * _uniform(generator, -1, 1))
+            picture.clamp_(0, 1).pow_(math.exp(s.gamma * _uniform(generator, -1, 1)))
         if s.hue and len(picture) == 3:
             saturation = 1 + s.hue * _uniform(generator, -1, 1)
             picture = _turn_colors(picture, saturation, 0.25 * s.hue * _uniform(generator, -1, 1))
@@ -226,8 +231,8 @@ class Augment:
             picture = _blur(picture, 0.1 + 3 * s.blur * _uniform(generator))
         if s.noise:
             level = 0.2 * s.noise * _uniform(generator)
-            picture = picture + level * _noise(picture.shape, generator)
-        return self._by_torchvision(picture.clamp(0, 1), generator)
+            picture = picture.add_(_noise(picture.shape, generator), alpha=level)
+        return self._by_torchvision(picture.clamp_(0, 1), generator)
 
     def _by_torchvision(self, picture: Tensor, generator: Generator) -> Tensor:
         """Apply what works on 8 bits or brings its own randomness, on a seed of its own."""
@@ -278,7 +283,7 @@ def _turn_colors(picture: Tensor, saturation: float, turn: float) -> Tensor:
     """
     cos, sin = saturation * math.cos(2 * math.pi * turn), saturation * math.sin(2 * math.pi * turn)
     turned = torch.tensor([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
-    matrix = torch.linalg.inv(YIQ) @ turned @ YIQ
+    matrix = RGB @ turned @ YIQ
     mixed: Tensor = matrix @ picture.reshape(3, -1)
     return mixed.reshape(picture.shape)
 

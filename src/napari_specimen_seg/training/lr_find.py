@@ -103,9 +103,9 @@ def _losses(job: Job, lowest: float, growth: float, steps: int) -> Iterator[floa
     from .precision import autocast
 
     task = job.make_task()
-    network = task.network.train()
-    if job.config.learn.freeze_encoder or job.config.learn.frozen_epochs:
-        task.network.encoder.requires_grad_(False).eval()  # type: ignore[union-attr]
+    network, learn = task.network, job.config.learn
+    frozen = learn.freeze_encoder or learn.frozen_epochs > 0
+    task.set_modes(Batches(task.samples, job.config, 0, 0, 1), frozen=frozen)
     optimizer = task.make_optimizer()
     number = 0
     for epoch in range(steps):

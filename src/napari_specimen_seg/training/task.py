@@ -121,18 +121,20 @@ class SegmentationTask(pl.LightningModule):
         self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
-        """Freeze or thaw the encoder; its batch norms keep their statistics while it is frozen."""
-        self.network.train()  # Lightning leaves it as it was built: ready to predict
-        if not self._spared and 1 in map(len, self.batches(self.current_epoch).batches):
-            self._spared = spare_single_values(self.network)
-        encoder = getattr(self.network, "encoder", None)
-        if encoder is None:
-            return
-        frozen = self.phase().frozen
-        encoder.requires_grad_(not frozen)
-        encoder.train(not frozen)
+        """Freeze or thaw the encoder for the current epoch."""
+        self.set_modes(self.batches(self.current_epoch), frozen=self.phase().frozen)
         if not self.is_cached(self.current_epoch):
             self._features = None  # the memory is needed for the encoder's own gradients now
+
+    def set_modes(self, batches: Batches, *, frozen: bool) -> None:
+        """Make the network ready to learn from batches; a frozen encoder stays as it is."""
+        self.network.train()  # Lightning leaves it as it was built: ready to predict
+        if not self._spared and 1 in map(len, batches.batches):
+            self._spared = spare_single_values(self.network)
+        encoder = getattr(self.network, "encoder", None)
+        if encoder is not None:
+            encoder.requires_grad_(not frozen)
+            encoder.train(not frozen)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by the step, so that a resumed run drops what the first would have dropped."""
