@@ -7,7 +7,11 @@ from hypothesis import HealthCheck, settings
 
 # Machines that do other work at the same time are slow; that is no fault of what is tested.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+# A checkout passes or it does not: the same examples every time. New ones are looked for on purpose, by
+# pytest --hypothesis-profile explore.
+settings.register_profile("same", settings.get_profile("patient"), derandomize=True)
+settings.register_profile("explore", settings.get_profile("patient"), max_examples=1000, print_blob=True)
+settings.load_profile("same")
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
