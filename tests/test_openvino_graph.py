@@ -77,24 +77,6 @@ def test_the_graph_chooses_what_numpy_chooses(name, dtype):
                 np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("name", HEADS)
-def test_a_gpu_chooses_what_numpy_chooses(name, dtype):
-    """On the processor in the place of a GPU."""
-    device = pytest.importorskip("napari_specimen_seg.models.torch_device")
-    clipping = Preprocessing(geometry=Tiles(size=64, halo=8), values=ByPercentile(), **GRAY)
-    top = np.iinfo(dtype).max
-    pixels = (np.linspace(0, 1, 32 * 64).reshape(32, 64, 1) * top).astype(dtype)
-    pieces = [Piece(p, (0.1 * top, 0.9 * top), (slice(3, 30), slice(5, 60))) for p in (pixels, pixels[::-1])]
-    for changes in ({}, {"preprocessing": clipping}):
-        numpy, _ = backends(name, **changes)
-        gpu = device.DeviceBackend(numpy.network, numpy.card, numpy.engine)
-        for ask in (Ask(), Ask(threshold=0.6), Ask(confidence=True, scores=True)):
-            for one, other in zip(numpy.answer(pieces, ask), gpu.answer(pieces, ask), strict=True):
-                assert (one.labels == other.labels).mean() > 0.999
-                assert one.labels.dtype == other.labels.dtype
-
-
 def test_a_network_that_answers_otherwise_is_refused():
     numpy, graph = backends("softmax")
     refuse_difference(graph.net.model, numpy.network, numpy.card)

@@ -173,8 +173,7 @@ def tile_parts(job: Job) -> Iterator[Part]:
     """
     left = job.left()
     total = len(job.spots())
-    shape = job.layout.height, job.layout.width
-    size, count = job.backend.batch_size(*shape), job.backend.lanes(*shape)
+    size, count = _at_once(job, total)
     job.report(Progress("tile", total - len(left), total))
     while left:
         try:
@@ -189,7 +188,17 @@ def tile_parts(job: Job) -> Iterator[Part]:
             elif not job.fall_back(error):
                 raise
             else:
-                size, count = job.backend.batch_size(*shape), job.backend.lanes(*shape)
+                size, count = _at_once(job, total)
+
+
+def _at_once(job: Job, total: int) -> tuple[int, int]:
+    """Return how many tiles are a batch, and how many batches are computed side by side.
+
+    At least two batches for each lane, where there are as many tiles: with fewer, nothing overlaps.
+    """
+    shape = job.layout.height, job.layout.width
+    count = job.backend.lanes(*shape)
+    return max(1, min(job.backend.batch_size(*shape), total // (2 * count))), count
 
 
 def _with_lanes(job: Job, left: dict[Spot, None], size: int, count: int) -> Iterator[Part]:

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from .backends import Backend
+from .cores import FLOATS_PER_PIXEL
 from .devices import Engine
 from .fusing import fused
 
 if TYPE_CHECKING:
     from .card import ModelCard
+
+MOST_PIXELS = 1 << 24
+"""Of a batch: a large GPU is busy with fewer, and what one looks at first should not wait for more."""
 
 
 class TorchBackend(Backend):
@@ -32,7 +37,8 @@ class TorchBackend(Backend):
     def __init__(self, network: torch.nn.Module, card: ModelCard, engine: Engine) -> None:
         super().__init__(card, engine)
         own = fused(network, card)
-        self.network = to_device(copy.deepcopy(own) if own is network else own, engine)
+        own = copy.deepcopy(own) if own is network else own
+        self.network = to_device(own if engine.precision == "fp32" else with_halved_weights(own), engine)
 
     def scores(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute a batch; see `Backend.scores`."""
@@ -91,14 +97,35 @@ def batch_size(device: str, tile: tuple[int, int], channels: int) -> int:
     Returns
     -------
     int
-        1 on a CPU, where a batch gains nothing and costs memory; on a GPU as many as a third of the free
-        memory holds, at an estimated 256 floats a pixel.
+        1 on a CPU, where a batch gains nothing and costs memory; on a GPU as many as a quarter of its memory
+        holds, at an estimated 256 floats a pixel, and at most `MOST_PIXELS`. What happens to be free counts
+        only where it is too little, because the last bits of an answer depend on the size of the batch.
     """
     if device != "cuda":
         return 1
-    free, _ = torch.cuda.mem_get_info()
-    per_tile = tile[0] * tile[1] * 4 * (256 + 2 * channels)
-    return int(max(1, min(32, free // 3 // per_tile)))
+    free, total = torch.cuda.mem_get_info()
+    pixels = tile[0] * tile[1]
+    room = min(total // 4, free // 2) // (pixels * 4 * (FLOATS_PER_PIXEL + 2 * channels))
+    return int(max(1, min(32, room, MOST_PIXELS // pixels)))
+
+
+def with_halved_weights(network: torch.nn.Module) -> torch.nn.Module:
+    """Give layers that compute in bf16 their weights in bf16, which are halved for every batch otherwise.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        To be run under autocast, with the same answer; it is changed.
+
+    Returns
+    -------
+    torch.nn.Module
+        The same.
+    """
+    for module in network.modules():
+        if type(module) in (nn.Conv2d, nn.ConvTranspose2d, nn.Linear):  # others may look at their weights
+            module.to(torch.bfloat16)
+    return network
 
 
 def to_device(network: torch.nn.Module, engine: Engine) -> torch.nn.Module:
