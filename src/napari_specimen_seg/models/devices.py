@@ -112,12 +112,21 @@ def _choose_device(wanted: str) -> Literal["cpu", "cuda", "mps"]:
 
     has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if wanted == "cuda" and not has_cuda:
-        raise DeviceError("no CUDA GPU is available here", advice="Use --device cpu.")
+        raise _no_cuda(torch.backends.cuda.is_built())
     if wanted == "mps" and not has_mps:
         raise DeviceError("no Apple GPU (MPS) is available here", advice="Use --device cpu.")
     if wanted == "cuda" or (wanted == "auto" and has_cuda):
         return "cuda"
     return "mps" if wanted == "mps" or (wanted == "auto" and has_mps) else "cpu"
+
+
+def _no_cuda(built: bool) -> DeviceError:
+    if built:
+        return DeviceError("no CUDA GPU is available here", advice="Use --device cpu.")
+    return DeviceError(
+        "the installed torch is for processors only, so there is no CUDA GPU for it",
+        advice="Use --device cpu, or install torch for your card as pytorch.org shows.",
+    )
 
 
 def may_have_gpu() -> bool:
