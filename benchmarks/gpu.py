@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def on_gpu(side: int, rounds: int) -> list[list[str]]:
             size = predictor._backend.batch_size(plan.height, plan.width)
             works = {
                 "alone": floor_of(predictor, plan, size),
-                "predict": lambda settings=settings: predictor.predict(pixels, settings),
+                "predict": partial(predictor.predict, pixels, settings),
             }
             times = in_turn(works, rounds)
             speed = {name: pixels.shape[0] ** 2 / 1e6 / min(times[name]) for name in times}
@@ -111,6 +112,7 @@ def of_the_host(side: int, rounds: int, dtype: str) -> float:
         """A GPU that takes no time at all."""
 
         def choose_pixels(self, pixels: Any, terms: Any, ask: Any) -> list[NDArray[Any]]:
+            del terms, ask
             return [np.zeros(pixels.shape[:3], np.uint8)]
 
         def batch_size(self, height: int, width: int) -> int:
@@ -123,6 +125,7 @@ def of_the_host(side: int, rounds: int, dtype: str) -> float:
         """A model that such a GPU computes."""
 
         def _backend_for(self, engine: Any) -> Any:
+            del engine
             return backend
 
     pixels = picture(side).astype(dtype)
@@ -148,9 +151,8 @@ def main() -> None:
             f"predict / network alone (goal {GOAL})", "MB on the GPU",
         ]  # fmt: skip
         texts += [torch.cuda.get_device_name(), markdown(head, on_gpu(given.side, given.rounds))]
-    hosts = [
-        [dtype, f"{of_the_host(given.side, given.rounds, dtype):.0f}"] for dtype in ("uint8", "uint16", "float32")
-    ]
+    kinds = ("uint8", "uint16", "float32")
+    hosts = [[kind, f"{of_the_host(given.side, given.rounds, kind):.0f}"] for kind in kinds]
     texts.append(markdown(["pixels", "the host's side alone, megapixels/s"], hosts))
     text = "\n\n".join(texts)
     print(text)

@@ -220,7 +220,7 @@ def test_out_of_memory_halves_the_batch_then_explains(monkeypatch):
     monkeypatch.setattr(TorchBackend, "batch_size", lambda *args: 4)
     monkeypatch.setattr(Hungry, "sizes", [])
     predictor = Predictor(stub(Binary(), [0.5]).card, Hungry(0.5))
-    picture = np.random.default_rng(0).integers(0, 256, (100, 150)).astype(np.uint8)
+    picture = np.random.default_rng(0).integers(0, 256, (200, 250)).astype(np.uint8)
     assert (predictor.predict(picture).labels == (picture / 255 > 0.5)).all()
     assert list(dict.fromkeys(Hungry.sizes)) == [4, 2, 1]
     monkeypatch.setattr(Hungry, "allowed", 0)

@@ -6,11 +6,13 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
+from napari_specimen_seg.core.errors import DeviceError
 from napari_specimen_seg.core.input_settings import ByPercentile, Tiles
 from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.backends import Ask, Piece
 from napari_specimen_seg.models.card import Binary, Sigmoid, Softmax
-from napari_specimen_seg.models.devices import Engine
+from napari_specimen_seg.models.devices import Engine, choose_engine
+from napari_specimen_seg.models.settings import PredictSettings
 from test_predictor import GRAY, stub, three_classes
 
 torch = pytest.importorskip("torch")
@@ -290,3 +292,11 @@ def test_nothing_of_a_gpu_is_touched_without_one():
     with device.DeviceBackend(lines([0.5]), model("binary")[0], CPU)._stream() as stream:
         assert stream is None
     assert isinstance(device.DeviceBackend(lines([0.5]), model("binary")[0], CPU)._stream(), nullcontext)
+
+
+@pytest.mark.parametrize(("built", "words"), [(True, "no CUDA GPU is available"), (False, "processors only")])
+def test_who_has_a_torch_for_processors_only_is_told(monkeypatch, built, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: built)
+    with pytest.raises(DeviceError, match=words):
+        choose_engine(PredictSettings(device="cuda"))

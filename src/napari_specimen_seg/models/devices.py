@@ -112,7 +112,7 @@ def _choose_device(wanted: str) -> Literal["cpu", "cuda", "mps"]:
 
     has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if wanted == "cuda" and not has_cuda:
-        raise _no_cuda(torch.backends.cuda.is_built())
+        raise _no_cuda(torch.backends.cuda.is_built())  # type: ignore[no-untyped-call]
     if wanted == "mps" and not has_mps:
         raise DeviceError("no Apple GPU (MPS) is available here", advice="Use --device cpu.")
     if wanted == "cuda" or (wanted == "auto" and has_cuda):
