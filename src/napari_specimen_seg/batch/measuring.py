@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..core.classes import ClassMap
-from ..core.errors import CancelledError, MeasureError, one_line
+from ..core.errors import CancelledError
 from ..core.files.confidence import is_confidence
-from ..core.image import PixelSize, SpecimenImage, SpecimenLabels
+from ..core.image import PixelSize
 from ..core.progress import Progress, Report, silent
-from .jobs import plan_jobs, stem_of
+from .jobs import plan_jobs
+from .pictures import PictureFolder
 from .results import FileResult, failed, gathered_warnings
 from .workers import STAGE
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-MASK = "_mask"
-"""What some put behind the name of a picture to name its labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def measure_files(
         In the order of `paths`. A file that fails does not end the rest.
     """
     settings = settings or MeasureSettings()
-    pictures = None if settings.images is None else _by_stem(settings.images)
+    pictures = None if settings.images is None else PictureFolder(settings.images)
     unit = settings.unit
     for done, job in enumerate(plan_jobs(paths, Path())):
         report(Progress(STAGE, done, len(paths)))
@@ -121,45 +119,15 @@ def _measure(
     name: str,
     settings: MeasureSettings,
     unit: str | None,
-    pictures: Mapping[str, Sequence[Path]] | None,
+    pictures: PictureFolder | None,
 ) -> tuple[DataFrame, str | None]:
     """Return the table of a file, and the unit that the tables of all later files shall have."""
-    from ..core.files import read_labels
+    from ..core.files import read_image, read_labels
     from ..core.measure import measure
 
     labels = read_labels(path, settings.class_map)
-    image = None if pictures is None else _picture_of(labels, path, pictures)
+    image = None if pictures is None else read_image(pictures.of_labels(path, labels.provenance))
     size, own = settings.pixel_size, labels.unit if labels.pixel_size is not None else "pixel"
     unit = unit or (None if own == "pixel" else own)
     table = measure(labels, None, size, unit or "pixel", image, settings.per, name=name)
     return table, unit
-
-
-def _by_stem(folder: Path) -> dict[str, list[Path]]:
-    from ..core.files import find_inputs
-
-    found: dict[str, list[Path]] = {}
-    for path in find_inputs([folder]):
-        found.setdefault(stem_of(path), []).append(path)
-    return found
-
-
-def _picture_of(labels: SpecimenLabels, path: Path, pictures: Mapping[str, Sequence[Path]]) -> SpecimenImage:
-    from ..core.files import read_image
-
-    source = labels.provenance.get("input")
-    made_from = Path(str(source.get("name"))) if isinstance(source, Mapping) else None
-    if made_from is not None:
-        exact = [p for p in pictures.get(stem_of(made_from), ()) if p.name == made_from.name]
-        if exact:
-            return read_image(exact[0])
-    stem = stem_of(path)
-    found = pictures.get(stem) or pictures.get(stem.removesuffix(MASK)) or ()
-    if len(found) != 1:
-        names = ", ".join(one_line(p.name) for p in found)
-        raise MeasureError(
-            f"which picture it belongs to is not clear: {names}" if found else "its picture was not found",
-            path=path,
-            advice=f"Let exactly one picture be called {one_line(stem)}.",
-        )
-    return read_image(found[0])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
@@ -264,9 +265,7 @@ class ClassMap(BaseModel):
         taken = {"#000000"}
         classes = [LabelClass(id=0, name="background", color="#000000")]
         for class_id in wanted[1:]:
-            color = default_color(class_id)
-            while color in taken:  # 24 bits are few enough for two ids to meet
-                color = f"#{(int(color[1:], 16) + 1) % 0x1000000:06x}"
+            color = free_color(None, class_id, taken)
             taken.add(color)
             classes.append(LabelClass(id=class_id, name=f"label {class_id}", color=color))
         return cls(classes=tuple(classes))
@@ -279,6 +278,28 @@ def default_color(class_id: int) -> str:
     hue = (class_id * 0.61803398875) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.65 + 0.3 * (class_id % 2), 0.95 - 0.2 * (class_id % 3) / 2)
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
+
+
+def free_color(wanted: object, class_id: int, taken: Collection[str]) -> str:
+    """Return a colour that no class has yet: the one that is wanted, else one for the id.
+
+    Parameters
+    ----------
+    wanted : object
+        ``#rrggbb``, if it is a colour.
+    class_id : int
+    taken : collection of str
+        Small letters.
+
+    Returns
+    -------
+    str
+    """
+    text = str(wanted).lower()
+    color = text if re.fullmatch(r"#[0-9a-f]{6}", text) else default_color(class_id)
+    while color in taken:  # 24 bits are few enough for two ids to meet
+        color = f"#{(int(color[1:], 16) + 1) % 0x1000000:06x}"
+    return color
 
 
 def _refuse_twice(what: str, values: list[str]) -> None:
