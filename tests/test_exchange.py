@@ -170,6 +170,7 @@ def test_later_regions_lie_on_top():
         {"size": [2, 3], "counts": ["a"]},
         {"size": [2, 3], "counts": [10**30]},
         {"size": [2, 3]},
+        {"size": 10**30, "counts": [6]},
         [[0, 0, 1]],
         [["a"] * 6],
         [[float("nan")] * 6],
@@ -363,6 +364,12 @@ def test_words_that_are_not_repeated():
     assert brush.unpack(packed, 1, 2).tolist() == [[True, False]]
 
 
+@pytest.mark.parametrize("packed", [1 << 31, None, ["a"], [300], [float("nan")], {}])
+def test_what_is_not_packed_is_told(packed):
+    with pytest.raises(ReadError):
+        brush.unpack(packed, 2, 2)
+
+
 @given(st.binary(max_size=60))
 def test_packed_nonsense_is_told(data):
     head = brush.pack(np.zeros((2, 2), bool))[:7]
@@ -408,6 +415,11 @@ def test_a_class_that_the_map_lacks_is_told():
 def test_sizes_that_cannot_be_meant(size):
     with pytest.raises(ReadError, match="cannot be meant"):
         labels_of(Sketch("a", ()), size, CLASSES)
+
+
+def test_corners_far_outside_do_no_harm():
+    far = Polygons([(np.array([[-1e300, -1e300], [1e300, -1e300], [1e300, 1e300], [-1e300, 1e300]]),)])
+    assert far.fill(3, 2)[1].all()
 
 
 def test_numbers_that_would_fill_the_memory_are_given_anew():

@@ -18,6 +18,10 @@ Polygon: TypeAlias = tuple[Ring, ...]
 """The outer ring, then those of the holes."""
 
 
+_FAR = 1e9
+"""Corners farther away are taken to be here: no picture is as large, and scikit-image counts in integers."""
+
+
 def outlines(numbers: NDArray[Any]) -> dict[int, list[Polygon]]:
     """Return the outlines of every region.
 
@@ -74,7 +78,7 @@ def fill(polygons: list[Polygon], height: int, width: int) -> tuple[tuple[slice,
     for one in polygons:
         filled = np.zeros(shape, bool)
         for ring in one:
-            x, y = (np.asarray(ring, np.float64) - corner - 0.5).T
+            x, y = (np.clip(ring, -_FAR, _FAR).astype(np.float64) - corner - 0.5).T
             filled[inside_of(y, x, shape)] ^= True
         mask |= filled
     return window, mask

@@ -7,8 +7,6 @@ one bit for whether a word is repeated, two for the size of the length, the leng
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,13 +40,12 @@ def pack(mask: NDArray[np.bool_]) -> list[int]:
     return list(int(text, 2).to_bytes(len(text) // 8, "big"))
 
 
-def unpack(packed: Iterable[int], height: int, width: int) -> NDArray[np.bool_]:
+def unpack(packed: object, height: int, width: int) -> NDArray[np.bool_]:
     """Unpack a mask.
 
     Parameters
     ----------
-    packed : iterable of int
-        Bytes.
+    packed : list of int or bytes
     height, width : int
         Of the picture.
 
@@ -63,6 +60,8 @@ def unpack(packed: Iterable[int], height: int, width: int) -> NDArray[np.bool_]:
         If it is not packed like this, or for a picture of another size.
     """
     try:
+        if not isinstance(packed, (list, bytes)):  # a number would be taken for so many zeros
+            raise TypeError
         bits = np.unpackbits(np.frombuffer(bytes(packed), np.uint8))
     except (TypeError, ValueError):
         raise ReadError("a brush mask in it is no list of bytes") from None

@@ -231,7 +231,7 @@ def _lengths(runs: dict[str, Any], height: int, width: int) -> NDArray[np.int64]
     except (TypeError, ValueError, OverflowError):
         raise ReadError("run lengths in it are no numbers") from None
     fit = lengths.ndim == 1 and not (lengths < 0).any() and lengths.sum() == height * width
-    if not fit or list(runs.get("size", ())) != [height, width]:
+    if not fit or runs.get("size") != [height, width]:
         raise ReadError(f"run lengths of size {runs.get('size')} do not fit {height} x {width} pixels")
     return lengths
 
