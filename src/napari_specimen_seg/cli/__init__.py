@@ -29,6 +29,7 @@ _COMMANDS = {
     "measure": Later("measure", "Measure label files: areas and shapes, as one table."),
     "refine": Later("refine", "Clean label files: specks, holes, rims, cuts."),
     "convert": Later("convert", "Convert labels for other programs, and back."),
+    "sample": Later("sample", "Draw pictures from a collection, by taxonomy."),
     "models": Later("models", "List the models, import, pull or share one."),
     "export": Later("export", "Write a model for other programs."),
     "train": Later("train", "Train a model on labelled pictures."),

@@ -23,7 +23,7 @@ class Console:
     Parameters
     ----------
     total : int
-        How many files there are.
+        How many files there are; 0 where that is not known before.
     as_json : bool
         Whether stdout is for a machine: then results are kept for `finish`.
     """
@@ -67,7 +67,7 @@ class Console:
             self.say(f"{name}: {result.message}")
         else:
             if self._bar is None:
-                place = f"[{len(self.results)}/{self.total}] "
+                place = f"[{len(self.results)}/{self.total}] " if self.total else ""
                 self.say(place + name + (f": skipped, {result.message}" if result.message else ""))
             if not self.as_json:
                 self._print_outputs(result)
