@@ -95,7 +95,7 @@ def stop_after(qtbot, dock, network, tiles):
     network.gate = threading.Semaphore(tiles + 2)
     dock.go.click()
     qtbot.waitUntil(
-        lambda: dock._live._view is not None and dock._live._view.live.progress[0] >= tiles, timeout=30_000
+        lambda: dock._live._view is not None and dock._live._view.live.progress[0] >= tiles, timeout=90_000
     )
     dock.cancel()
     network.gate.release(10**6)
@@ -323,6 +323,26 @@ def test_tools_of_large_labels(dock, viewer, on_disk, qtbot):
     layer.selected_label = (3, 2)  # what a pyramid says of a pixel: level and value
     assert layer.selected_label == 2
     assert viewer.layers["scan labels"].get_status((60, 70), world=True)["value"]
+
+
+def test_the_confidence_of_a_large_picture_is_shown_from_the_disk(dock, viewer, on_disk, qtbot):
+    values = pixels()
+    image = viewer.add_image(da.from_array(values, chunks=64), name="scan", scale=(2, 2))
+    dock.options.set_values({"confidence": True})
+    for _ in range(2):  # the second takes the place of the first
+        dock.go.click()
+        finish(qtbot, dock)
+        sure = viewer.layers["scan confidence"]
+        assert [one.name for one in viewer.layers if "confidence" in one.name] == ["scan confidence"]
+    assert not sure.visible
+    assert sure.multiscale
+    assert tuple(sure.scale) == tuple(image.scale)
+    full = np.asarray(sure.data[0])
+    assert full.shape == values.shape
+    assert full.min() > 0.5
+    for number, level in enumerate(sure.data):
+        np.testing.assert_array_equal(np.asarray(level), full[:: 2**number, :: 2**number])
+    assert len(sure.data) == len(viewer.layers["scan labels"].store.levels) > 1
 
 
 def test_a_large_result_is_continued_by_the_next_program(dock, viewer, network, on_disk, qtbot, tmp_path):

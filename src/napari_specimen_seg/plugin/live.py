@@ -129,15 +129,12 @@ class Unfinished:
 
 def signature_of(request: Request) -> tuple[Any, ...]:
     """Return what has to be the same for a run to go on where another was broken off."""
-    settings = request.settings
-    if is_large(request.picture):
-        settings = settings.model_copy(update={"confidence": False})  # which is not shown
     return (
         str(request.layer.unique_id),
         id(request.layer.data),
         request.plane,
         request.sealed,
-        settings.model_dump_json(),
+        request.settings.model_dump_json(),
     )
 
 

@@ -17,7 +17,16 @@ from ..core.image import SpecimenLabels
 from .kept_results import EDITED_MARK
 from .live import Box, Live
 from .pictures import placement_of, plane_shape, shown_plane
-from .results import EDITED, Role, axes_of, insert, labels_layer_of, origin_of
+from .results import (
+    EDITED,
+    Role,
+    axes_of,
+    find_result,
+    insert,
+    insert_confidence,
+    labels_layer_of,
+    origin_of,
+)
 from .view_order import View
 
 if TYPE_CHECKING:
@@ -248,14 +257,38 @@ def store_layer(request: Request, store: LabelStore, class_map: ClassMap, name: 
     empty = SpecimenLabels(np.zeros((1,) * store.labels.ndim, np.uint8), name, class_map=class_map,
                            axes=axes_of(store.labels))  # fmt: skip
     attributes = labels_layer(empty)[1]
-    placed = (
-        placement_of(request.layer)
-        if store.labels.ndim == request.layer.ndim
-        else placement_2d(request.layer)
-    )
-    layer = LargeLabels(store, **{**attributes, **placed})
+    layer = LargeLabels(store, **{**attributes, **_placement_of_store(request.layer, store)})
     keep_painted(layer, store)
     return layer
+
+
+def _placement_of_store(picture: Image, store: LabelStore) -> dict[str, Any]:
+    """Return where results lie that are of all planes of a picture, or of one."""
+    return placement_of(picture) if store.labels.ndim == picture.ndim else placement_2d(picture)
+
+
+def put_stored_confidence(viewer: Viewer, picture: Image, store: LabelStore) -> Layer | None:
+    """Show how sure the model is, from the disk at the zoom of the screen; hidden at first.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    picture : napari Image layer
+    store : LabelStore
+        Where it keeps no confidence, nothing is shown.
+
+    Returns
+    -------
+    napari Image layer or None
+        In the place of an earlier one.
+    """
+    if store.confidence is None:
+        return None
+    old = find_result(viewer, picture, "confidence")
+    if old is not None:
+        viewer.layers.remove(old)
+    levels = [level.as_dask() for level in store.confidence_levels]
+    return insert_confidence(viewer, picture, levels, _placement_of_store(picture, store), multiscale=True)
 
 
 def placement_2d(layer: Image) -> dict[str, Any]:

@@ -263,8 +263,6 @@ def put_confidence(
     -------
     napari Image layer or None
     """
-    from napari.layers import Image as ImageLayer
-
     if prediction.confidence is None:
         return None
     old = find_result(viewer, picture, "confidence")
@@ -272,14 +270,25 @@ def put_confidence(
         old.data[plane or ()] = prediction.confidence
         old.refresh()
         return old
+    full = full_of(prediction.confidence, plane_shape(picture), plane)
+    return insert_confidence(viewer, picture, full, placement_of(picture))
+
+
+def insert_confidence(
+    viewer: Viewer, picture: Image, data: Any, placement: dict[str, Any], **more: Any
+) -> Layer:
+    """Put a hidden layer of how sure a model is above its picture; further arguments are the layer's."""
+    from napari.layers import Image as ImageLayer
+
     layer = ImageLayer(
-        full_of(prediction.confidence, plane_shape(picture), plane),
+        data,
         name=f"{picture.name} confidence",
         colormap="viridis",
         contrast_limits=(0, 1),
         blending="translucent",
         visible=False,
-        **placement_of(picture),
+        **placement,
+        **more,
     )
     insert(viewer, picture, layer, "confidence")
     return layer

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..core.errors import SpecimenWarning
 from ..core.progress import Report
 from .kept_results import fingerprint_of
 from .live import Live, Unfinished, is_large, is_live, signature_of
-from .live_view import LiveView, array_for, view_of
+from .live_view import LiveView, array_for, put_stored_confidence, view_of
 from .pictures import layer_path
 from .results import find_result, origin_of, put_confidence, put_labels, put_objects
 from .segment_run import Predictors, Request, Result, segment_work
@@ -68,15 +66,11 @@ class LiveRuns:
             The work, for another thread.
         """
         large = is_large(request.picture)
-        wants_confidence = request.settings.confidence
-        if large:
-            request.settings = request.settings.model_copy(update={"confidence": False})
         layer = self.unfinished(request, card)
         live = self._goes_on(request, layer) if layer is not None else self._new(request, card, large)
         self._view = LiveView(self.viewer, live, card.class_map, layer)
         self._view.start()
-        work = live.work(self.predictors)
-        return behind_the_window(_without_confidence(request, work) if large and wants_confidence else work)
+        return behind_the_window(live.work(self.predictors))
 
     def _goes_on(self, request: Request, layer: Labels) -> Live:
         origin = origin_of(layer)
@@ -124,7 +118,10 @@ class LiveRuns:
             layer = request.onto
         elif layer is not None:
             view.settle()
-        put_confidence(self.viewer, request.layer, result.prediction, request.plane)
+        if view.live.store is None:
+            put_confidence(self.viewer, request.layer, result.prediction, request.plane)
+        else:
+            put_stored_confidence(self.viewer, request.layer, view.live.store)
         labels = put_labels(
             self.viewer, request.layer, result.prediction, result.sums, plane=request.plane, onto=layer
         )
@@ -160,18 +157,3 @@ class LiveRuns:
             origin.unfinished = view.live.state
         layer.refresh()
         return f"Stopped with {done} of {total} tiles done. Press Continue to go on."
-
-
-def _without_confidence(request: Request, work: Callable[[Report], Any]) -> Callable[[Report], Any]:
-    """Say that what napari could not show of a picture of this size is left out."""
-
-    def run(report: Report) -> Any:
-        warnings.warn(
-            f"{request.layer.name}: the confidence of so large a picture is not shown; "
-            "specimen-seg predict --confidence writes it to a file",
-            SpecimenWarning,
-            stacklevel=1,
-        )
-        return work(report)
-
-    return run

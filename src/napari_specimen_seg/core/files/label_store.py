@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -38,6 +38,9 @@ FLUSH_EVERY_S = 5.0
 """No more than this is computed again after the program was killed."""
 
 _IDENTITY = "identity.json"
+
+_CONFIDENCE = "confidence-"
+"""Before the number of a level; no level of the OME-Zarr, which is about the labels."""
 
 _CLEAN = "closed"
 """A file that is there while the smaller levels agree with the largest, which alone is kept up to date."""
@@ -82,24 +85,28 @@ class LabelStore:
         self.continued, self.was_different = was_different is None, was_different or ""
         self.cache = ChunkCache(CACHE_BYTES)
         names = [entry["path"] for entry in group.attrs["ome"]["multiscales"][0]["datasets"]]
-        arrays = {
-            name: ChunkedArray(
-                folder / name, group[name].shape, group[name].chunks, group[name].dtype, self.cache
-            )
-            for name in [*names, *(["confidence"] if "confidence" in group else [])]
-        }
-        self.levels = tuple(arrays[name] for name in names)
-        self.confidence = arrays.get("confidence")
+        self.levels = tuple(self._array(group, name) for name in names)
+        sure = [_CONFIDENCE + name for name in names if _CONFIDENCE + name in group]
+        self.confidence_levels = tuple(self._array(group, name) for name in sure)
         self._noted = dict(noted_tiles(folder))
         self._is_clean = not self.continued or (folder / _CLEAN).exists()
         (folder / _CLEAN).unlink(missing_ok=True)
         self._to_note: list[tuple[TileKey, TileNote]] = []
         self._flushed = time.monotonic()
 
+    def _array(self, group: Any, name: str) -> ChunkedArray:
+        found = group[name]
+        return ChunkedArray(self.folder / name, found.shape, found.chunks, found.dtype, self.cache)
+
     @property
     def labels(self) -> ChunkedArray:
         """The labels at full size."""
         return self.levels[0]
+
+    @property
+    def confidence(self) -> ChunkedArray | None:
+        """How sure the model was, at full size, where that is kept."""
+        return self.confidence_levels[0] if self.confidence_levels else None
 
     # -- what is finished --------------------------------------------------------------------------
 
@@ -143,6 +150,9 @@ class LabelStore:
             del self._noted[key]
         elif not self._is_clean:
             self.put(key.plane, key.rows, key.columns, self.labels.read(key.plane, key.rows, key.columns))
+            if self.confidence is not None:
+                sure = self.confidence.read(key.plane, key.rows, key.columns)
+                _put(self.confidence_levels, key.plane, key.rows, key.columns, sure)
         if self.cache.waiting > CACHE_BYTES:
             self.cache.flush()
 
@@ -186,7 +196,7 @@ class LabelStore:
         self.put(key.plane, key.rows, key.columns, labels)
         if self.confidence is not None and confidence is not None:
             sure = np.ascontiguousarray(confidence, np.float32)
-            self.confidence.write(key.plane, key.rows, key.columns, sure)
+            _put(self.confidence_levels, key.plane, key.rows, key.columns, sure)
             crc = crc_of(sure, crc)
         with self.cache.lock:
             self._to_note.append((key, TileNote(crc, maker)))
@@ -204,12 +214,7 @@ class LabelStore:
         labels : array
             (rows, columns)
         """
-        for number, level in enumerate(self.levels):
-            step = 1 << number
-            y, x = (slice(-(-part.start // step), -(-part.stop // step)) for part in (rows, columns))
-            if y.start < y.stop and x.start < x.stop:
-                part = labels[y.start * step - rows.start :: step, x.start * step - columns.start :: step]
-                level.write(plane, y, x, part)
+        _put(self.levels, plane, rows, columns, labels)
 
     def paint(self, index: Any, values: Any) -> None:
         """Change the labels that an index of numbers and slices asks for, on all levels.
@@ -240,7 +245,7 @@ class LabelStore:
         with self.cache.lock:
             notes, self._to_note = self._to_note, []
         try:
-            self.cache.flush(None if all_levels else (self.labels.name, "confidence"))
+            self.cache.flush(None if all_levels else (self.labels.name, _CONFIDENCE + self.labels.name))
             if notes:
                 with (self.folder / FINISHED).open("a", encoding="ascii") as file:
                     file.write("".join(line_of(*noted) for noted in notes))
@@ -275,6 +280,22 @@ class LabelStore:
         self.close()
 
 
+def _put(
+    levels: Sequence[ChunkedArray],
+    plane: tuple[int, ...],
+    rows: slice,
+    columns: slice,
+    values: NDArray[Any],
+) -> None:
+    """Write values (rows, columns) to a pyramid: on each next level every second row and column."""
+    for number, level in enumerate(levels):
+        step = 1 << number
+        y, x = (slice(-(-part.start // step), -(-part.stop // step)) for part in (rows, columns))
+        if y.start < y.stop and x.start < x.stop:
+            part = values[y.start * step - rows.start :: step, x.start * step - columns.start :: step]
+            level.write(plane, y, x, part)
+
+
 def open_store(folder: Path, holds: StoreShape, identity: Mapping[str, Any]) -> LabelStore:
     """Continue the store in a folder if it is of the same work, else begin a new one there.
 
@@ -297,7 +318,8 @@ def open_store(folder: Path, holds: StoreShape, identity: Mapping[str, Any]) -> 
     WriteError
         If the folder is in use, holds something else, or cannot be written.
     """
-    wanted = json.loads(json.dumps({"holds": [list(holds.shape), holds.dtype, holds.confidence], **identity}))
+    sure = _CONFIDENCE if holds.confidence else False
+    wanted = json.loads(json.dumps({"holds": [list(holds.shape), holds.dtype, sure], **identity}))
     try:
         _refuse_foreign(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -368,12 +390,12 @@ def _create(folder: Path, holds: StoreShape) -> None:
     for number in range(level_count(height, width)):
         shape = (*lead, *(-(-n // (1 << number)) for n in (height, width)))
         create_array(group, str(number), shape, chunks, np.dtype(holds.dtype))
+        if holds.confidence:
+            create_array(group, f"{_CONFIDENCE}{number}", shape, chunks, np.dtype(np.float32))
         scale = [*[1.0] * len(lead), float(1 << number), float(1 << number)]
         datasets.append(
             {"path": str(number), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
         )
-    if holds.confidence:
-        create_array(group, "confidence", holds.shape, chunks, np.dtype(np.float32))
     axes = [
         {"name": name, "type": "space" if name in "zyx" else "other"} for name in "qtzyx"[-len(holds.shape) :]
     ]
