@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtWidgets import QWidget
 
 from ..core.progress import Progress, Report
-from ..training.scratch import scratch_folder
+from ..core.temporary import temporary_folder
 from .dock import Dock, button, open_dock, row
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class HeldOut:
     """
 
     def __init__(self) -> None:
-        place = scratch_folder(self)
+        place = temporary_folder(self)
         self.images, self.labels = place / "images", place / "labels"
         for folder in (self.images, self.labels):
             folder.mkdir()

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..core.errors import SpecimenError
 from ..core.progress import Progress, Report
+from ..core.temporary import temporary_name
 from .dock import button, quiet, row
 from .plot_canvas import Plot
 from .train_watch import NO_CONSOLE
@@ -61,7 +62,7 @@ def rate_work(config: TrainConfig, write: Callable[[], Any]) -> Callable[[Report
     def work(report: Report) -> Found:
         report(Progress("reading pictures", 0, 0))
         write()
-        with tempfile.TemporaryDirectory(prefix="specimen-seg-") as place:
+        with tempfile.TemporaryDirectory(prefix=temporary_name()) as place:
             folder = Path(place)
             (folder / "train.toml").write_text(config.to_toml(), encoding="utf-8")
             return _in_child(folder, report)

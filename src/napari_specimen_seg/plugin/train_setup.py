@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTemporaryDir, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
 from ..core.errors import SpecimenError
+from ..core.temporary import temporary_folder
 from ..models.library import own_folder
 from ..training.config import TrainConfig
 from .dock import Dock, button, heading, row
@@ -79,7 +79,7 @@ class Setup(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._place: Path | None = NOWHERE
-        self._scratch = QTemporaryDir(tempfile.gettempdir() + "/specimen-seg-XXXXXX")
+        self._scratch: Path | None = None
         self.settings = TrainSettings()
         self.data = DataPicker(viewer, self.settings.data)
         self.start_from = StartPicker()
@@ -181,7 +181,9 @@ class Setup(QWidget):
         what : str
             Each kind of work has a folder of its own.
         """
-        place = Path(self._scratch.path()) / what
+        if self._scratch is None:
+            self._scratch = temporary_folder(self)
+        place = self._scratch / what
         config, taken = self.config(place), self.data.take()
         return config, partial(write_open, taken, place) if taken else lambda: None
 

@@ -16,6 +16,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..core.errors import SpecimenError
+from ..core.temporary import temporary_name
 from ..training.config import TrainConfig
 from ..training.live import LiveRun
 from .status import duration
@@ -103,7 +104,7 @@ class Watcher(QObject):
             settings.write_text(config.to_toml(), encoding="utf-8")
             position = run.read(0)[1]
             # not beside the model: where that disk is full, this is where it is told
-            number, name = tempfile.mkstemp(prefix="specimen-seg-", suffix=".log")
+            number, name = tempfile.mkstemp(prefix=temporary_name(), suffix=".log")
             with open(number, "wb") as log:  # noqa: PTH123  (a number, not a path)
                 self._child = subprocess.Popen(
                     command,

@@ -24,13 +24,13 @@ from ..core.image import SpecimenImage
 from ..core.input_settings import Tiles
 from ..core.preprocessing import Preprocessing
 from ..core.resizing import resize, resize_nearest
+from ..core.temporary import temporary_folder
 from .augmentation import Augment, Window
 from .coco import paint
 from .config import DataSettings, TrainConfig
 from .losses import IGNORE
 from .pair import Pair
 from .rare import RarePixels
-from .scratch import scratch_folder
 
 SPARE = 1.5
 """Pictures that are shrunk for the network are kept this much larger, for zooming in."""
@@ -200,7 +200,7 @@ class Store(Sequence[Example]):
     def _on_disk(self, example: Example) -> Example:
         """Keep an example in a file from which only the pages that are looked at are read."""
         if self._folder is None:
-            self._folder = scratch_folder(self)
+            self._folder = temporary_folder(self)
         stem = self._folder / str(len(self._examples))
         arrays = []
         for name, array in (("picture", example.picture), ("target", example.target)):

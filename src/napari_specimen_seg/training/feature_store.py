@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..core.temporary import temporary_folder
 from ..models.cores import cores, lanes
 from .dataset import Samples
 from .frozen import Features, size_of
 from .loader import Key
-from .scratch import scratch_folder
 
 MEMORY_SHARE, DISK_SHARE = 0.4, 0.5
 """Parts of the free memory, and of the free disk space for temporary files, that features may take."""
@@ -98,7 +98,7 @@ class FeatureStore:
             self._memory[key] = value
             return
         if self._folder is None:
-            self._folder = scratch_folder(self)
+            self._folder = temporary_folder(self)
             self._disk = int(shutil.disk_usage(self._folder).free * DISK_SHARE)
         if size <= self._disk:
             self._disk -= size
