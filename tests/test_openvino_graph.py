@@ -83,3 +83,12 @@ def test_a_network_that_answers_otherwise_is_refused():
     other = Limits([0.0, 0.26, 0.6])
     with pytest.raises(ModelError, match="does not answer like the original"):
         refuse_difference(graph.net.model, other, numpy.card)
+
+
+def test_openvino_is_met_by_one_thread_before_several_compute():
+    """Its table of types, made by two threads at once, is waited for for ever."""
+    from napari_specimen_seg.models import openvino_graph
+
+    openvino_graph._met.clear()
+    openvino_graph.require_openvino()
+    assert openvino_graph._met == {"openvino"}

@@ -1,5 +1,6 @@
 """Pictures part by part: the order can change, what is done is left out, only a tile's pixels are read."""
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -203,6 +204,19 @@ def test_a_device_that_has_no_room_at_all_leaves_the_rest_to_the_processor(monke
     with pytest.warns(SpecimenWarning, match="cuda ran out of memory; the rest is computed on the processor"):
         parts = list(predictor.stream(PICTURE))
     assert (joined(parts, PICTURE.shape) == (PICTURE / 255 > 0.5)).all()
+
+
+@pytest.mark.parametrize(("room", "after"), [(1, 10**6), (1, 3), (0, 10**6)])
+def test_blended_tiles_are_left_to_the_processor_too(monkeypatch, room, after):
+    predictor, _ = on_device(monkeypatch, room=room, after=after)
+    settings = PredictSettings(blend=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        labels = joined(predictor.stream(PICTURE, settings), PICTURE.shape)
+    assert (labels == (PICTURE / 255 > 0.5)).all()
+    told = [str(one.message) for one in caught]
+    assert len(told) == (0 if room == 1 and after > 3 else 1)
+    assert all("the rest is computed on the processor" in line for line in told)
 
 
 def test_what_computed_is_told_also_where_it_changed_in_between(monkeypatch):

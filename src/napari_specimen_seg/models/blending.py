@@ -18,6 +18,7 @@ from ..core.tiling import Grid, Tile, grid, piece
 from .backends import Ask, Piece
 from .card import ModelCard
 from .cores import one_core_each
+from .devices import is_out_of_memory
 from .network import stride_of_card
 from .stream import Job, Part
 
@@ -108,8 +109,16 @@ def _row(
         assert answer.scores is not None
         return answer.scores
 
-    count = min(len(places.lefts), job.backend.lanes(*shape))
-    yield from zip(places.lefts, one_core_each(compute, places.lefts, count), strict=True)
+    left_over = list(places.lefts)
+    count = job.backend.lanes(*shape)
+    while left_over:
+        try:
+            for scores in one_core_each(compute, tuple(left_over), min(len(left_over), count)):
+                yield left_over.pop(0), scores
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or (count == 1 and not job.fall_back(error)):
+                raise
+            count = 1 if count > 1 else job.backend.lanes(*shape)
 
 
 def _part(job: Job, plane: tuple[int, ...], number: int, tile: Tile, scores: NDArray[np.float32]) -> Part:

@@ -147,9 +147,13 @@ def may_have_gpu() -> bool:
     return any(Path(driver).exists() for driver in drivers)
 
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_status_alloc_failed")
+"""What torch and the libraries of a GPU say, in small letters."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that a device or the machine ran out of memory."""
     if isinstance(error, MemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)

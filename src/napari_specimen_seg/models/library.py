@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..core.errors import ModelError, one_line
+from ..core.errors import ModelError, SpecimenWarning, one_line
 from .bundle import is_bundle
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -142,12 +143,18 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     ------
     ModelError
         If there is no such model; names those that there are.
+
+    Warns
+    -----
+    SpecimenWarning
+        If the name is also that of a model folder here, which is not meant then.
     """
     plain, _, revision = os.fspath(name).partition("@")
     for entry in list_models():
         if entry.name == os.fspath(name) or (entry.source == "hub" and entry.name == plain):
             if revision:
                 _refuse_other_revision(entry, revision)
+            _warn_of_folder(entry)
             return entry.path
     path = Path(name)
     if path.name == "card.json" and path.is_file():
@@ -162,6 +169,18 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     raise ModelError(
         f"{one_line(name)} {what}", advice=f"Models with a name: {names}; or give a model folder.{pull}"
     )
+
+
+def _warn_of_folder(entry: LibraryEntry) -> None:
+    folder = Path(entry.name)
+    if is_bundle(folder) and not folder.samefile(entry.path):
+        name = one_line(entry.name)
+        warnings.warn(
+            f"{name}: the model of this name in {one_line(entry.path, 300)} is used; "
+            f"for the folder of this name here write {os.path.join(os.curdir, name)}",  # noqa: PTH118
+            SpecimenWarning,
+            stacklevel=3,
+        )
 
 
 def _refuse_other_revision(entry: LibraryEntry, wanted: str) -> None:

@@ -6,6 +6,7 @@ comes back as one byte a pixel; in the middle nothing changes.
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -64,7 +65,25 @@ def require_openvino() -> Any:
             "the backend openvino needs one more package",
             advice='Run: pip install "napari-specimen-seg[openvino]".',
         ) from error
+    _meet_alone(openvino)
     return openvino
+
+
+_meeting = threading.Lock()
+_met: set[str] = set()
+
+
+def _meet_alone(openvino: Any) -> None:
+    """Let OpenVINO's Python part set up in one thread what two threads may wait for in each other for ever.
+
+    Its table of types is made by whoever passes the first array. That gives the interpreter's lock away and
+    wants it back, while a second thread may have taken it and wait for the table.
+    """
+    with _meeting:
+        if not _met:
+            array = np.zeros(1, np.float32)
+            openvino.Tensor(array).data  # noqa: B018
+            _met.add(openvino.__name__)
 
 
 def converted(network: torch.nn.Module, card: ModelCard) -> Any:

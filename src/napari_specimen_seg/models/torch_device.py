@@ -45,9 +45,12 @@ class DeviceBackend(TorchBackend):
         self._local = threading.local()
 
     def lanes(self, height: int, width: int) -> int:
-        """Return 2: while one batch is computed, the next is prepared."""
+        """Return 2 on CUDA: while one batch is computed, the next is prepared.
+
+        torch has one stream for an Apple GPU, and does not guard it against a second thread.
+        """
         del height, width
-        return 2
+        return 2 if self.engine.device == "cuda" else 1
 
     def answer(self, pieces: Sequence[Piece], ask: Ask) -> list[Answer]:
         """Choose the classes of pieces; see `Backend.answer`."""
