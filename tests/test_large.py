@@ -138,16 +138,32 @@ def test_stopped_work_goes_on_where_it_was(scan, tmp_path, monkeypatch):
     assert not (tmp_path / "out" / ".scan.unfinished.zarr").exists()
 
 
-def test_other_settings_begin_anew_and_say_so(scan, tmp_path):
+def test_what_was_begun_otherwise_is_kept_unless_it_may_be_replaced(scan, tmp_path):
     def stop(progress):
         if progress.stage == "tile" and progress.done >= 20:
             raise CancelledError
 
     with pytest.raises(CancelledError):
         run(scan, tmp_path / "out", report=stop)
-    (result,) = run(scan, tmp_path / "out", PredictSettings(tile=128))
+    for settings, words in (({"tile": 128}, "(tile)"), ({"confidence": True}, "(confidence)")):
+        (result,) = run(scan, tmp_path / "out", PredictSettings(**settings))
+        assert result.status == "failed"
+        assert f"begun otherwise {words}" in result.message
+        assert "--overwrite" in result.message
+    (result,) = run(scan, tmp_path / "out", PredictSettings(device="cpu"))  # which auto means here
+    assert (result.status, result.warnings) == ("done", ())
+
+
+def test_what_was_begun_otherwise_is_given_up_when_asked_to(scan, tmp_path):
+    def stop(progress):
+        if progress.stage == "tile" and progress.done >= 20:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        run(scan, tmp_path / "out", report=stop)
+    (result,) = run(scan, tmp_path / "out", PredictSettings(tile=128), overwrite=True)
     assert result.status == "done"
-    assert "its settings, tiles differ; begun anew" in result.warnings[0]
+    assert "begun otherwise (tile); begun anew" in result.warnings[0]
     np.testing.assert_array_equal(np.asarray(read_labels(tmp_path / "out" / "scan.tif").data), truth(scan))
 
 

@@ -228,7 +228,9 @@ def _predict_stored(
     report: Report,
 ) -> None:
     """Predict into a hidden folder beside the results; if that is broken off, the next run goes on there."""
-    store = open_result(task.job.unfinished, predictor, image, settings, {"sha256": request.input_sha256})
+    picture = {"sha256": request.input_sha256}
+    folder, anew = task.job.unfinished, task.overwrite
+    store = open_result(folder, predictor, image, settings, picture, replace=anew)
     with store:
         if store.continued:
             store.recover(verify=True, report=report)

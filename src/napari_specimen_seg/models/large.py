@@ -30,6 +30,11 @@ STORED_ABOVE = 1 << 27
 """Results of more pixels than this are kept on the disk while they are made."""
 
 
+_ELSEWHERE = ("instances", "confidence", "device", "backend", "precision")
+"""Settings that do not change labels, or stand in what computes or what is kept: objects are separated
+afterwards, and ``auto`` is the same as what it means."""
+
+
 def needs_store(image: SpecimenImage, predictor: Predictor) -> bool:
     """Tell whether a picture is predicted into a store: it, or its labels, are not to be held in memory.
 
@@ -55,6 +60,8 @@ def open_result(
     image: SpecimenImage,
     settings: PredictSettings,
     picture: Mapping[str, Any],
+    *,
+    replace: bool = True,
 ) -> LabelStore:
     """Open the store of a prediction, to be continued if it is of the same picture, model and settings.
 
@@ -67,6 +74,8 @@ def open_result(
     settings : PredictSettings
     picture : mapping
         Plain values that tell this picture from all others, such as its checksum.
+    replace : bool
+        Whether an unfinished result of something else may be dropped.
 
     Returns
     -------
@@ -76,6 +85,8 @@ def open_result(
     ------
     ImageError
         If objects are to be separated and there is not enough memory for it: said before the work.
+    WriteError
+        If an unfinished result of something else is there and may not be dropped.
 
     Warns
     -----
@@ -91,16 +102,16 @@ def open_result(
     identity = {
         "picture": dict(picture),
         "model": described["model"],
-        # Objects are separated afterwards: labels are the same with and without.
-        "settings": {key: value for key, value in described["settings"].items() if key != "instances"},
+        "settings": {key: value for key, value in described["settings"].items() if key not in _ELSEWHERE},
         "engine": described["engine"],
         "versions": package_versions(),
         "tiles": [plan.height, plan.width, len(plan.tiles)],
     }
-    store = open_store(folder, holds, identity)
+    store = open_store(folder, holds, identity, replace=replace)
     if store.was_different:
         warnings.warn(
-            f"{image.name}: an unfinished result was there, but its {store.was_different} differ; begun anew",
+            f"{image.name}: an unfinished result was there, but begun otherwise ({store.was_different}); "
+            "begun anew",
             SpecimenWarning,
             stacklevel=2,
         )

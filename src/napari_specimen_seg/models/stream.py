@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import SpecimenWarning
 from ..core.image import SpecimenImage
-from ..core.progress import Progress, Report, silent
+from ..core.progress import COMPUTING, Progress, Report, silent
 from ..core.tiling import Layout, Tile, piece
 from .backends import Answer, Ask, Backend, Piece
 from .card import ModelCard
@@ -147,6 +147,7 @@ class Job:
             stacklevel=2,
         )
         self.backend, self.fallback = self.fallback(), None
+        self.report(Progress(f"{COMPUTING} {self.backend.engine}", 0, 1))  # now, not when all is done
         return True
 
 

@@ -42,6 +42,9 @@ _IDENTITY = "identity.json"
 _CONFIDENCE = "confidence-"
 """Before the number of a level; no level of the OME-Zarr, which is about the labels."""
 
+_SPOKEN = {"holds": "confidence"}
+"""What parts of an identity are to a person, where they have another name; the size is the picture's."""
+
 _CLEAN = "closed"
 """A file that is there while the smaller levels agree with the largest, which alone is kept up to date."""
 
@@ -296,7 +299,9 @@ def _put(
             level.write(plane, y, x, part)
 
 
-def open_store(folder: Path, holds: StoreShape, identity: Mapping[str, Any]) -> LabelStore:
+def open_store(
+    folder: Path, holds: StoreShape, identity: Mapping[str, Any], *, replace: bool = True
+) -> LabelStore:
     """Continue the store in a folder if it is of the same work, else begin a new one there.
 
     Parameters
@@ -307,6 +312,8 @@ def open_store(folder: Path, holds: StoreShape, identity: Mapping[str, Any]) -> 
     identity : mapping
         Plain values that say of what picture, model and settings the labels are. A store with another
         identity is not continued.
+    replace : bool
+        Whether a store with another identity in which tiles are finished may be dropped.
 
     Returns
     -------
@@ -316,7 +323,8 @@ def open_store(folder: Path, holds: StoreShape, identity: Mapping[str, Any]) -> 
     Raises
     ------
     WriteError
-        If the folder is in use, holds something else, or cannot be written.
+        If the folder is in use, holds something else, or cannot be written; or if it would be dropped and
+        may not.
     """
     sure = _CONFIDENCE if holds.confidence else False
     wanted = json.loads(json.dumps({"holds": [list(holds.shape), holds.dtype, sure], **identity}))
@@ -325,6 +333,13 @@ def open_store(folder: Path, holds: StoreShape, identity: Mapping[str, Any]) -> 
         folder.mkdir(parents=True, exist_ok=True)
         lock = locked(folder)
         difference = _difference(folder, wanted)
+        if difference and not replace and dict(noted_tiles(folder)):
+            lock.release()
+            raise WriteError(
+                f"an unfinished result is there that was begun otherwise ({difference})",
+                path=folder,
+                advice="Go on as it was begun, give it up with --overwrite, or choose another folder.",
+            )
         if difference is not None:
             _clear(folder)
             _create(folder, holds)
@@ -343,8 +358,19 @@ def _difference(folder: Path, wanted: Mapping[str, Any]) -> str | None:
         return ""
     if found == wanted:
         return None
-    names = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+    names: list[str] = []
+    different = {key for key in {*found, *wanted} if found.get(key) != wanted.get(key)}
+    if different != {"tiles"}:  # which follow from the rest
+        different.discard("tiles")
+    for key in sorted(different):
+        old, new = _fields(found.get(key)), _fields(wanted.get(key))
+        inner = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+        names.append(", ".join(inner) if inner else _SPOKEN.get(key, key))
     return ", ".join(names)
+
+
+def _fields(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _refuse_foreign(folder: Path) -> None:
