@@ -9,6 +9,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from qtpy.QtCore import QSettings
+from scipy.ndimage import binary_erosion
 
 from dock_helpers import finish, until
 from napari_specimen_seg.core.files import label_store, labels_tiff, read_labels
@@ -19,6 +20,7 @@ from napari_specimen_seg.plugin.live_view import view_of
 from napari_specimen_seg.plugin.results import is_edited, origin_of
 from napari_specimen_seg.plugin.save import save_work
 from napari_specimen_seg.plugin.segment import SegmentDock
+from napari_specimen_seg.plugin.undo import forget_under
 from napari_specimen_seg.plugin.view_order import View, first_look
 from small_network import Threshold, card
 
@@ -323,6 +325,53 @@ def test_tools_of_large_labels(dock, viewer, on_disk, qtbot):
     layer.selected_label = (3, 2)  # what a pyramid says of a pixel: level and value
     assert layer.selected_label == 2
     assert viewer.layers["scan labels"].get_status((60, 70), world=True)["value"]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_what_is_painted_where_no_tile_is_done_stays(dock, viewer, network, qtbot, stored, request):
+    if stored:
+        request.getfixturevalue("on_disk")
+    values = pixels()
+    viewer.add_image(values, name="scan")
+    stop_after(qtbot, dock, network, 4)
+    layer = viewer.layers["scan labels"]
+    content = np.asarray(layer.store.labels) if stored else layer.data
+    undone, done = (
+        tuple(np.argwhere(binary_erosion(part, iterations=8))[0]) for part in (content == 0, content > 0)
+    )
+    layer.brush_size = 6
+    layer.paint(done, 5)
+    layer.paint(undone, 5)
+    painted = np.asarray(layer.store.labels if stored else layer.data).copy() == 5
+    dock.go.click()
+    finish(qtbot, dock)
+    expected = np.where(painted, 5, truth(values))
+    np.testing.assert_array_equal(np.asarray(layer.store.labels if stored else layer.data), expected)
+    layer.undo()  # of the stroke on what was done; the other would bring nothing back but a hole
+    layer.undo()
+    found = np.asarray(layer.store.labels if stored else layer.data)
+    assert found[done] == truth(values)[done]
+    assert found[undone] == 5
+    assert (found > 0).all()
+    assert is_edited(layer, [()])
+
+
+def test_strokes_are_forgotten_only_where_a_tile_came(viewer):
+    layer = viewer.add_labels(np.zeros((40, 40), np.uint8))
+    layer.brush_size = 3
+    for at in ((5, 5), (30, 30)):
+        layer.paint(at, 2)
+    layer.data_setitem((np.array([20]), np.array([5])), 3)
+    forget_under(layer, (slice(18, 40), slice(18, 40)))
+    layer.undo()
+    assert layer.data[20, 5] == 0
+    layer.undo()
+    assert (layer.data[5, 5], layer.data[30, 30]) == (0, 2)
+    layer.undo()
+    assert layer.data[30, 30] == 2
+    forget_under(layer, (slice(0, 40), slice(0, 6)))
+    layer.redo()
+    assert (layer.data[5, 5], layer.data[20, 5]) == (0, 0)
 
 
 def test_the_confidence_of_a_large_picture_is_shown_from_the_disk(dock, viewer, on_disk, qtbot):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import SpecimenWarning
 from ..core.files.label_store import LabelStore, StoreShape, open_store
@@ -126,6 +127,7 @@ def predict_into(
     report: Report = silent,
     *,
     order: Order | None = None,
+    keep_painted: bool = False,
 ) -> Iterator[Part]:
     """Predict what a store lacks, and write it there.
 
@@ -139,6 +141,8 @@ def predict_into(
         May raise `CancelledError`, which passes through; what is finished by then stays in the store.
     order : callable, optional
         As for `Predictor.stream`.
+    keep_painted : bool
+        Whether labels that are there where no tile is finished stay: somebody has painted them.
 
     Yields
     ------
@@ -156,10 +160,18 @@ def predict_into(
     try:
         for part in predictor.stream(image, settings, report, order=order, done=done):
             key = TileKey.of(part.plane, part.rows, part.columns)
-            store.write(key, part.labels, part.confidence, astuple(part.engine))
+            labels = part.labels
+            if keep_painted:
+                labels = painted_over(store.labels.read(part.plane, part.rows, part.columns), labels)
+            store.write(key, labels, part.confidence, astuple(part.engine))
             yield part
     finally:
         store.flush()
+
+
+def painted_over(there: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+    """Return labels that were found, under those that somebody has painted there before."""
+    return np.where(there != 0, there, found) if there.any() else found
 
 
 def stored_prediction(

@@ -125,6 +125,12 @@ class Unfinished:
         self.done: set[Spot] = set()
         self.engines: dict[Engine, None] = {}
         self.total = 0
+        self.touched = False
+
+    def touch(self, event: Any = None) -> None:
+        """Note that somebody has painted on what is there."""
+        del event
+        self.touched = True
 
 
 def signature_of(request: Request) -> tuple[Any, ...]:
@@ -237,6 +243,8 @@ class Live:
             self._dirty += [(plane, *whole) for plane in np.ndindex(*image.planes())]
 
     def _into_memory(self, predictor: Predictor, report: Report) -> None:
+        from ..models.large import painted_over
+
         state, image = self.state, self.request.picture
         if self.request.settings.instances:
             refuse_to_separate((*image.planes(), image.height, image.width), image.name)
@@ -251,7 +259,7 @@ class Live:
                 with self._lock:
                     if self._closed:
                         raise CancelledError
-                    state.labels[part.place] = part.labels
+                    state.labels[part.place] = painted_over(state.labels[part.place], part.labels)
                     if state.confidence is not None:
                         state.confidence[part.place] = part.confidence
                     self._note(part)
@@ -270,7 +278,10 @@ class Live:
                 store.close()
                 raise
             self.store = store
-        for part in predict_into(self.store, predictor, image, settings, report, order=self.order):
+        tiles = predict_into(
+            self.store, predictor, image, settings, report, order=self.order, keep_painted=True
+        )
+        for part in tiles:
             with self._lock:
                 if self._closed:
                     raise CancelledError

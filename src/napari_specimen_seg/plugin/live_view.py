@@ -27,6 +27,7 @@ from .results import (
     labels_layer_of,
     origin_of,
 )
+from .undo import forget_under
 from .view_order import View
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ class LiveView(QObject):
         for plane, rows, columns in boxes:
             if self.layer is None or self.layer not in self.viewer.layers:
                 return  # somebody took it away; the run goes on all the same
-            show_changed(self.layer, (*_lead(self.layer, self.request, plane), rows, columns))
+            box = (*_lead(self.layer, self.request, plane), rows, columns)
+            forget_under(self.layer, box)
+            show_changed(self.layer, box)
 
     def _show_preview(self, boxes: list[Box]) -> None:
         found = self.live.preview
@@ -156,6 +159,7 @@ class LiveView(QObject):
             if store is None
             else store_layer(self.request, store, self.class_map, name)
         )
+        self.layer.events.paint.connect(self.live.state.touch)
         role: Role = "labels" if self.request.onto is None or store is not None else "running"
         if role == "running":
             self.layer.name = f"{name} (new)"

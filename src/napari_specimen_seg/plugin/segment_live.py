@@ -123,7 +123,12 @@ class LiveRuns:
         else:
             put_stored_confidence(self.viewer, request.layer, view.live.store)
         labels = put_labels(
-            self.viewer, request.layer, result.prediction, result.sums, plane=request.plane, onto=layer
+            self.viewer,
+            request.layer,
+            result.prediction,
+            {} if view.live.state.touched else result.sums,  # what was painted is no result of a run
+            plane=request.plane,
+            onto=layer,
         )
         origin = origin_of(labels)
         if origin is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,3 +64,48 @@ def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
         hits = np.flatnonzero(line)
         found.append(slice(int(hits[0]), int(hits[-1]) + 1))
     return tuple(found)
+
+
+def forget_under(layer: Labels, box: Sequence[slice]) -> None:
+    """Let Undo and Redo forget strokes in a part that has got a new content behind them.
+
+    What Undo would bring back is what was there before the stroke, and that is out of date.
+
+    Parameters
+    ----------
+    layer : napari Labels layer
+    box : sequence of slice
+        One for each axis, in pixels of the full size.
+    """
+    for name in ("_undo_history", "_redo_history"):
+        history = getattr(layer, name, None)
+        if not history:
+            continue
+        kept = [item for item in history if not any(_reaches_into(atom, box) for atom in item)]
+        if len(kept) < len(history):
+            history.clear()
+            history.extend(kept)
+
+
+def _reaches_into(atom: Any, box: Sequence[slice]) -> bool:
+    """Tell whether a change in napari's history has changed pixels of a box.
+
+    A change is where it was, then either which pixels of that (napari 0.9 for brushes) or their old values.
+    """
+    place, second, third = atom[0], atom[1], atom[2]
+    if not all(isinstance(axis, slice) for axis in place):
+        inside = [
+            (np.asarray(axis) >= part.start) & (np.asarray(axis) < part.stop)
+            for axis, part in zip(place, box, strict=True)
+        ]
+        return bool(np.logical_and.reduce(np.broadcast_arrays(*inside)).any())
+    common = []
+    for axis, part in zip(place, box, strict=True):
+        first, last = max(axis.start, part.start), min(axis.stop, part.stop)
+        if first >= last:
+            return False
+        common.append(slice(first - axis.start, last - axis.start))
+    if len(atom) > 3:  # a mask of the pixels; none where all of them are meant
+        return second is None or bool(second[tuple(common)].any())
+    changed = np.asarray(second) != np.asarray(third)
+    return changed.ndim != len(common) or bool(changed[tuple(common)].any())
