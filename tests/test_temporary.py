@@ -9,14 +9,15 @@ import time
 import pytest
 
 from napari_specimen_seg.core import temporary
+from napari_specimen_seg.core.files.atomic import atomic
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
     monkeypatch.setattr(temporary.tempfile, "tempdir", str(tmp_path))
-    temporary._remove_left_behind.cache_clear()
+    temporary.remove_left_behind.cache_clear()
     yield tmp_path
-    temporary._remove_left_behind.cache_clear()
+    temporary.remove_left_behind.cache_clear()
 
 
 class Owner:
@@ -66,3 +67,19 @@ def test_what_killed_processes_left_is_removed_later(place):
         True,
         True,
     ]
+
+
+def test_unfinished_files_of_killed_processes_too(place):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = place / f".part-{gone.pid}-0123456789ab.tif"
+    fresh = place / f".part-{gone.pid}-ba9876543210.tif"
+    theirs = place / ".part-of-my-thesis.tif"
+    for path in (left, fresh, theirs):
+        path.touch()
+    for path in (left, theirs):
+        aged(path, 3)
+    with atomic(place / "x.txt") as draft:
+        assert draft.name.startswith(f".part-{os.getpid()}-")
+        draft.touch()
+    assert [path.exists() for path in (left, fresh, theirs)] == [False, True, True]

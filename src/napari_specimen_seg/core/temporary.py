@@ -1,4 +1,4 @@
-"""Temporary folders: gone when nobody needs them any more; those of killed programs, at the next chance."""
+"""Temporary files: gone when nobody needs them any more; those of killed programs, at the next chance."""
 
 from __future__ import annotations
 
@@ -35,25 +35,32 @@ def temporary_folder(owner: object) -> Path:
 
 
 def temporary_name() -> str:
-    """Return what names of this process's temporary files begin with; what others left behind is removed."""
-    _remove_left_behind()
+    """Return what names in the temporary folder begin with; what others left behind there is removed."""
+    remove_left_behind(Path(tempfile.gettempdir()), _NAME)
     return f"{_NAME}{os.getpid()}-"
 
 
 @cache
-def _remove_left_behind() -> None:
-    """Remove what processes have left that were killed; once in each process."""
+def remove_left_behind(folder: Path, name: str) -> None:
+    """Remove what processes have left in a folder that were killed; once in each process.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        What the names of such files and folders begin with, before the number of their process.
+    """
     with suppress(OSError):
-        for path in Path(tempfile.gettempdir()).glob(f"{_NAME}*"):
+        for path in folder.glob(f"{name}[0-9]*-*"):
             with suppress(OSError):
-                if _is_left_behind(path):
+                if _is_left_behind(path, name):
                     shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
-def _is_left_behind(path: Path) -> bool:
+def _is_left_behind(path: Path, name: str) -> bool:
     import psutil
 
-    number = path.name.removeprefix(_NAME).partition("-")[0]
+    number = path.name.removeprefix(name).partition("-")[0]
     if not number.isdecimal() or path.is_symlink():
         return False
     status = path.lstat()

@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 
 from ..errors import WriteError
+from ..temporary import remove_left_behind
 
 _FULL = ("the disk is full", "Free some space or choose another folder.")
 _DENIED = ("writing is not allowed here", "Choose another folder, or change its permissions.")
@@ -26,6 +27,9 @@ _CAUSES: dict[int, tuple[str, str]] = {
     errno.EEXIST: ("a part of the path is a file, not a folder", "Choose another folder."),
     errno.EFBIG: ("the disk cannot hold a file of this size", "Choose another disk."),
 }
+
+_PART = ".part-"
+"""What unfinished files are called, before the number of the process that writes them."""
 
 _unfinished: set[Path] = set()
 
@@ -58,7 +62,9 @@ def atomic(path: str | PathLike[str], overwrite: bool = False) -> Iterator[Path]
         target.parent.mkdir(parents=True, exist_ok=True)
         # Not derived from the target's stem: that may already be as long as the disk allows. Not from
         # tempfile: its files can be read by nobody else, and the rename would keep that.
-        temporary = target.with_name(f".part-{secrets.token_hex(6)}{target.suffix[:16]}")
+        remove_left_behind(target.parent, _PART)
+        name = f"{_PART}{os.getpid()}-{secrets.token_hex(6)}{target.suffix[:16]}"
+        temporary = target.with_name(name)
         _unfinished.add(temporary)
         try:
             yield temporary
