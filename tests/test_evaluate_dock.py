@@ -297,6 +297,90 @@ def test_a_cell_lights_up_its_pixels_in_the_worst_picture_then_in_the_next(evalu
     assert "Picture 1 of 2" in evaluated.tabs.cell.text()
 
 
+def removals(viewer):
+    """Return a list that grows by every layer that is removed."""
+    gone = []
+    viewer.layers.events.removed.connect(lambda event: gone.append(event.value.name))
+    return gone
+
+
+def test_going_to_another_picture_removes_no_layer(evaluated, viewer):
+    mine = viewer.add_image(np.zeros((4, 4)), name="mine")
+    evaluated.tabs.pictures.selectRow(0)
+    eyes, head = CLASSES.ids.index(EYES), CLASSES.ids.index(HEAD)
+    evaluated.tabs.grid.cell_chosen.emit(eyes, head)
+    shown, gone = list(viewer.layers), removals(viewer)
+    viewer.layers.selection.active = viewer.layers["beetle_3 truth"]
+    viewer.layers["beetle_3 truth"].opacity = 0.2
+    evaluated.tabs.grid.cell_chosen.emit(eyes, head)
+    evaluated.tabs.pictures.selectRow(2)
+    assert gone == []
+    assert list(viewer.layers) == shown
+    assert [layer.name for layer in shown] == [
+        "mine", "beetle_0", "beetle_0 truth", "beetle_0 masks", "beetle_0 wrong in masks",
+        "taken: eyes → head",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(viewer.layers["beetle_0"].data, beetle(0))
+    np.testing.assert_array_equal(viewer.layers["beetle_0 masks"].data, beetle(0))
+    assert not viewer.layers["taken: eyes → head"].data.any()
+    assert [layer.visible for layer in shown] == [True, True, True, False, True, False]
+    assert viewer.layers.selection.active is viewer.layers["beetle_0 truth"]
+    assert viewer.layers["beetle_0 truth"].opacity == 0.2
+    assert (mine.name, mine.data.shape) == ("mine", (4, 4))
+
+
+def test_undo_does_not_reach_into_another_picture(evaluated, viewer):
+    evaluated.show_picture("beetle_3")
+    truth = viewer.layers["beetle_3 truth"]
+    truth.data_setitem((np.array([0]), np.array([0])), 5)
+    truth.undo()  # as it was: not drawn on
+    truth.mode = "paint"
+    evaluated.show_picture("beetle_0")
+    assert truth.name == "beetle_0 truth"
+    assert truth.mode == "pan_zoom"
+    truth.redo()
+    truth.undo()
+    np.testing.assert_array_equal(truth.data, beetle(0))
+
+
+def test_what_was_drawn_on_stays_and_another_layer_takes_its_place(evaluated, viewer):
+    evaluated.show_picture("beetle_3")
+    drawn = viewer.layers["beetle_3 truth"]
+    drawn.data[0, 0] = 5
+    evaluated.show_picture("beetle_0")
+    names = ["beetle_0", "beetle_3 truth", "beetle_0 truth", "beetle_0 masks", "beetle_0 wrong in masks"]
+    assert [layer.name for layer in viewer.layers] == names
+    assert drawn.data[0, 0] == 5
+    evaluated.show_picture("beetle_2")
+    assert viewer.layers[1] is drawn
+
+
+def test_layers_that_the_person_removed_come_back(evaluated, viewer):
+    evaluated.show_picture("beetle_3")
+    viewer.layers.remove("beetle_3")
+    viewer.layers.remove("beetle_3 masks")
+    evaluated.show_picture("beetle_0")
+    names = ["beetle_0", "beetle_0 truth", "beetle_0 masks", "beetle_0 wrong in masks"]
+    assert [layer.name for layer in viewer.layers] == names
+
+
+def test_a_picture_of_another_kind_gets_a_layer_of_its_own(evaluated, viewer, data):
+    rgb = np.zeros((24, 32, 3), np.uint8)
+    Image.fromarray(rgb).save(data / "images" / "beetle_0.png")
+    evaluated.show_picture("beetle_3")
+    evaluated.show_picture("beetle_0")
+    assert viewer.layers[0].name == "beetle_0"
+    assert viewer.layers[0].rgb
+    assert len(viewer.layers) == 4
+
+
+def test_what_is_shown_to_look_at_is_not_learned_from(evaluated, viewer):
+    from napari_specimen_seg.plugin.train_layers import open_pairs
+
+    evaluated.tabs.grid.cell_chosen.emit(CLASSES.ids.index(EYES), CLASSES.ids.index(HEAD))
+    assert [pair.labels.name for pair in open_pairs(viewer)] == ["beetle_3 truth"]
+
+
 def test_an_empty_cell_says_so_and_opens_nothing(evaluated, viewer):
     evaluated.tabs.grid.cell_chosen.emit(0, 1)
     assert "0 pixels" in evaluated.tabs.cell.text()
@@ -322,11 +406,50 @@ def test_masks_are_compared_with_each_other(dock, data, qtbot, viewer):
     dock.evaluate()
     finish(qtbot, dock)
     assert visible_tabs(dock) == ["Scores", "Confusion", "Pictures", "Compare"]
-    assert "masks: not good: lost" in dock.tabs.verdict.text()
+    assert dock.tabs.verdict.text().startswith("Compared with labels. masks: worse by ")
+    assert "good" not in dock.tabs.verdict.text()  # nobody gave a limit
     assert dock.tabs.models.frame_model.rowCount() == 2
     dock.tabs.scatter.name_chosen.emit("beetle_2")
     assert "beetle_2 wrong in masks" in viewer.layers
     assert "beetle_2 wrong in labels" in viewer.layers
+
+
+def test_scores_and_confusion_are_those_of_the_chosen_model(dock, data, qtbot, viewer):
+    dock.data.labels.choose(data / "labels")
+    dock.competitors.add_masks(data / "labels")
+    dock.competitors.add_masks(data / "masks")
+    dock.evaluate()
+    finish(qtbot, dock)
+    eyes, head = CLASSES.ids.index(EYES), CLASSES.ids.index(HEAD)
+    assert dock.tabs.about.text().startswith("labels: ")
+    assert dock.tabs.grid.grid.counts[eyes, head] == 0
+    dock.tabs.choosers[1].setCurrentIndex(1)
+    assert dock.tabs.choosers[0].currentText() == "masks"
+    assert dock.tabs.about.text().startswith("masks: ")
+    assert dock.tabs.grid.grid.counts[eyes, head] == 10
+    dock.tabs.grid.cell_chosen.emit(eyes, head)
+    assert "Picture 1 of 2: beetle_3, 6 pixels" in dock.tabs.cell.text()
+    assert viewer.layers["taken: eyes → head"].data.sum() == 6
+
+
+def test_one_model_needs_no_choice(evaluated):
+    assert all(chooser.isHidden() for chooser in evaluated.tabs.choosers)
+
+
+def test_headings_say_what_scores_mean(evaluated):
+    told, across = Qt.ItemDataRole.ToolTipRole, Qt.Orientation.Horizontal
+    assert "1 is perfect" in evaluated.tabs.about.toolTip()
+    assert "1 is perfect" in evaluated.tabs.classes.frame_model.headerData(1, across, told)
+    assert "1 is perfect" in evaluated.tabs.pictures.frame_model.headerData(1, across, told)
+    assert evaluated.tabs.grid.grid.headerData(1, across, told) == "Predicted: head"
+    assert evaluated.tabs.grid.grid.headerData(1, across) == "head"
+
+
+def test_the_colours_of_what_is_wrong_are_told(evaluated):
+    from napari_specimen_seg.plugin.evaluate_words import disagreement_legend
+
+    for word in ("missed", "extra", "other&nbsp;class", "#0072b2"):
+        assert word in disagreement_legend()
 
 
 def test_a_row_of_the_models_chooses_the_scatter(dock, data, qtbot):
@@ -383,7 +506,7 @@ def test_nothing_existing_is_overwritten(evaluated, tmp_path, qtbot, monkeypatch
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(out), ""))
     evaluated.save_report()
     finish(qtbot, evaluated)
-    assert "exists already" in evaluated.status.text.text()
+    assert "exists already. Choose another folder." in evaluated.status.text.text()
     assert (out / "scores.csv").read_text() == "mine"
 
 

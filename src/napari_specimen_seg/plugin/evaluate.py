@@ -234,10 +234,10 @@ class EvaluateDock(Dock):
         if self.tabs.evaluated is not None:
             self.showcase.show(self.tabs.evaluated, name)
 
-    def show_cell(self, name: str, row: int, column: int) -> None:
-        """Light up the pixels of a cell of the confusion matrix in a picture."""
+    def show_cell(self, name: str, row: int, column: int, source: str) -> None:
+        """Light up the pixels of a cell of the confusion matrix of a model in a picture."""
         if self.tabs.evaluated is not None:
-            self.showcase.mark(self.tabs.evaluated, name, row, column)
+            self.showcase.mark(self.tabs.evaluated, name, row, column, source)
 
     # -- what goes out -----------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,13 @@ from ..core.errors import SpecimenError
 from ..core.image import SpecimenImage, SpecimenLabels, label_axes
 from ..evaluation.pairs import LoadedCase, sample_folder
 from ..evaluation.thumbs import DISAGREEMENT, disagreement
+from .evaluate_exchange import exchange, fits
 from .evaluate_run import TRUTH, Evaluated
+from .family import HELPER
 from .results import checksum
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer
+    from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
 KEY = "specimen_seg_evaluation"
@@ -24,6 +27,12 @@ KEY = "specimen_seg_evaluation"
 
 MOST_ZOOM = 6
 """How much closer than the whole picture the camera goes."""
+
+Slot = tuple[str, int]
+"""What a layer shows: ``picture``, ``truth``, ``said``, ``wrong`` or ``taken``; and of which channel or
+competitor."""
+
+MARKS: Slot = ("taken", 0)
 
 _TAKEN = ClassMap(
     classes=(
@@ -33,8 +42,26 @@ _TAKEN = ClassMap(
 )
 
 
+class _Cell(NamedTuple):
+    """A cell of the confusion matrix of one competitor."""
+
+    row: int
+    column: int
+    source: str
+
+
+class _Wanted(NamedTuple):
+    """What a layer is to show."""
+
+    slot: Slot
+    layer: Image | Labels
+
+
 class Showcase:
-    """Shows one picture at a time; what it showed before goes, unless somebody drew on it.
+    """Shows one picture at a time, in layers that are used again for the next one.
+
+    napari takes long to remove a layer, so going from picture to picture removes none: what is in the layers
+    is exchanged. A layer that somebody drew on is left alone, and another one takes its place.
 
     Parameters
     ----------
@@ -43,7 +70,9 @@ class Showcase:
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        self._shown: list[Layer] = []
+        self._shown: dict[Slot, Layer] = {}
+        self._of: Evaluated | None = None
+        self._cell: _Cell | None = None
         self.name = ""
 
     def show(self, evaluated: Evaluated, name: str) -> list[Layer]:
@@ -60,30 +89,26 @@ class Showcase:
         list of napari layers
             From the bottom to the top.
         """
-        self.clear()
-        self.name = name
-        case = evaluated.cases[name]
-        class_map = evaluated.evaluation.class_map
-        truth = evaluated.masks.get(name, TRUTH)
-        assert truth is not None
-        picture = None if isinstance(case, LoadedCase) else _read_picture(case.image)
-        placed = picture if picture is not None else _where_truth_is(case)
-        if picture is not None:
-            self._add_picture(picture)
-        self._add_labels(truth, f"{name} truth", class_map, placed, opacity=0.5)
-        for source in evaluated.comparison.names:
-            said = evaluated.masks.get(name, source)
-            if said is not None:
-                ignore = evaluated.evaluation.settings.ignore
-                self._add_labels(said, f"{name} {source}", class_map, placed, opacity=0.5, visible=False)
-                marks = disagreement(truth, said, ignore=ignore)
-                self._add_labels(marks, f"{name} wrong in {source}", DISAGREEMENT, placed, opacity=0.8)
-        if not isinstance(case, LoadedCase):
+        if evaluated is not self._of:
+            self._cell = None
+        self._of, self.name = evaluated, name
+        wanted = list(self._wanted(evaluated, name))
+        marks = self._marks(evaluated, name, visible=False)
+        if marks is not None and self._shown.get(MARKS) in self._viewer.layers:
+            wanted.append(_Wanted(MARKS, marks))
+        for slot in set(self._shown) - {each.slot for each in wanted}:
+            self._drop(slot)
+        below: Layer | None = None
+        for each in wanted:
+            below = self._put(each, below)
+        if not isinstance(evaluated.cases[name], LoadedCase):
             self._viewer.reset_view()
-        return list(self._shown)
+        return list(self._shown.values())
 
-    def mark(self, evaluated: Evaluated, name: str, row: int, column: int) -> Labels | None:
-        """Light up the pixels of a true class that were taken for a class by the first competitor.
+    def mark(
+        self, evaluated: Evaluated, name: str, row: int, column: int, source: str | None = None
+    ) -> Labels | None:
+        """Light up the pixels of a true class that a competitor took for a class.
 
         Parameters
         ----------
@@ -92,82 +117,107 @@ class Showcase:
             Of the picture; shown first if another one is.
         row, column : int
             In the order of the class map; a column behind its last is for values without a class.
+        source : str, optional
+            Name of the competitor; the first if None.
 
         Returns
         -------
         napari Labels layer or None
         """
-        if self.name != name or not self._still_there():
+        if self._of is not evaluated or self.name != name or not self._still_there():
             self.show(evaluated, name)
-        truth, said = (evaluated.masks.get(name, key) for key in (TRUTH, evaluated.comparison.first))
-        if truth is None or said is None:
+        self._cell = _Cell(row, column, source or evaluated.comparison.first)
+        marks = self._marks(evaluated, name, visible=True)
+        if marks is None:
             return None
-        class_map = evaluated.evaluation.class_map
-        ids = class_map.ids
-        found = said == ids[column] if column < len(ids) else ~np.isin(said, ids)
-        marks = ((truth == ids[row]) & found).astype(np.uint8)
-        names = [item.name for item in class_map]
-        title = f"{names[row]} → {names[column] if column < len(names) else 'no class'}"
-        for layer in [each for each in self._shown if each.name.startswith("taken: ")]:
-            self._drop(layer)
-        for layer in self._shown:
+        for layer in self._shown.values():
             layer.visible = KEY not in layer.metadata  # the picture and the marks alone
-        layer = self._add_labels(marks, f"taken: {title}", _TAKEN, self._placement(), opacity=0.9)
-        self._look_at(layer, marks)
+        layer = self._put(_Wanted(MARKS, marks), self._topmost())
+        self._look_at(layer, np.asarray(layer.data))
         return layer
 
-    def clear(self) -> None:
-        """Remove what was shown, except what was drawn on."""
-        for layer in list(self._shown):
-            self._drop(layer)
-        self._shown = []
-        self.name = ""
+    # -- what is to be seen --------------------------------------------------------------------------
+
+    def _wanted(self, evaluated: Evaluated, name: str) -> Iterator[_Wanted]:
+        """Give what is shown of a picture, from the bottom to the top."""
+        class_map = evaluated.evaluation.class_map
+        truth = evaluated.masks.get(name, TRUTH)
+        assert truth is not None
+        picture, placed = _picture_of(evaluated, name)
+        for channel, image in enumerate(_image_layers(picture)):
+            yield _Wanted(("picture", channel), image)
+        yield _Wanted(("truth", 0), _labels(truth, f"{name} truth", class_map, placed, opacity=0.5))
+        for place, source in enumerate(evaluated.comparison.names):
+            said = evaluated.masks.get(name, source)
+            if said is None:
+                continue
+            answer = _labels(said, f"{name} {source}", class_map, placed, opacity=0.5, visible=False)
+            yield _Wanted(("said", place), _helper(answer))
+            marks = disagreement(truth, said, ignore=evaluated.evaluation.settings.ignore)
+            wrong = _labels(marks, f"{name} wrong in {source}", DISAGREEMENT, placed, opacity=0.8)
+            yield _Wanted(("wrong", place), _helper(wrong))
+
+    def _marks(self, evaluated: Evaluated, name: str, *, visible: bool) -> Labels | None:
+        """Return the marks of the cell that was clicked last, for a picture."""
+        if self._cell is None:
+            return None
+        row, column, source = self._cell
+        truth, said = (evaluated.masks.get(name, key) for key in (TRUTH, source))
+        if truth is None or said is None:
+            return None
+        ids = evaluated.evaluation.class_map.ids
+        names = [*(item.name for item in evaluated.evaluation.class_map), "no class"]
+        found = said == ids[column] if column < len(ids) else ~np.isin(said, ids)
+        marks = ((truth == ids[row]) & found).astype(np.uint8)
+        title = f"taken: {names[row]} → {names[min(column, len(ids))]}"
+        return _helper(_labels(marks, title, _TAKEN, self._placement(), opacity=0.9, visible=visible))
+
+    # -- layers --------------------------------------------------------------------------------------
 
     def _still_there(self) -> bool:
-        return any(layer in self._viewer.layers for layer in self._shown)
+        return any(layer in self._viewer.layers for layer in self._shown.values())
 
-    def _drop(self, layer: Layer) -> None:
-        if layer in self._shown:
-            self._shown.remove(layer)
+    def _topmost(self) -> Layer | None:
+        """Return the highest of our layers."""
+        layers = self._viewer.layers
+        return max((s for s in self._shown.values() if s in layers), key=layers.index, default=None)
+
+    def _drop(self, slot: Slot) -> None:
+        layer = self._shown.pop(slot)
         if layer in self._viewer.layers and not _is_edited(layer):
             self._viewer.layers.remove(layer)
 
-    def _add_picture(self, picture: SpecimenImage) -> None:
-        from napari.layers import Image
+    def _put(self, wanted: _Wanted, below: Layer | None) -> Layer:
+        """Show something in the layer that showed the like before, or in a new one above `below`."""
+        old = self._shown.get(wanted.slot)
+        there = old is not None and old in self._viewer.layers
+        if old is not None and there and fits(old, wanted.layer) and not _is_edited(old):
+            exchange(old, wanted.layer)
+            return old
+        layers = self._viewer.layers
+        place, before = self._place(old if there else below), len(layers)
+        if old is not None:
+            self._drop(wanted.slot)
+        layers.insert(place - (before - len(layers)), wanted.layer)
+        self._shown[wanted.slot] = wanted.layer
+        return wanted.layer
 
-        from .layers import image_layers
-
-        for data, attributes, _ in image_layers(picture):
-            self._add(Image(data, **attributes))
-
-    def _add_labels(
-        self, data: NDArray[Any], name: str, class_map: ClassMap, placed: Any, **how: Any
-    ) -> Labels:
-        from napari.layers import Labels
-
-        from .layers import labels_layer
-
-        labels = SpecimenLabels(data, name, label_axes(data.ndim), class_map=class_map)
-        if placed is not None and placed.spacing is not None and len(placed.spacing) == data.ndim:
-            labels = labels.replace(spacing=placed.spacing, unit=placed.unit)
-        values, attributes, _ = labels_layer(labels)
-        layer = Labels(values, **{**attributes, **how})
-        layer.metadata[KEY] = checksum(np.asarray(data))
-        self._add(layer)
-        return layer
-
-    def _add(self, layer: Layer) -> None:
-        self._viewer.add_layer(layer)
-        self._shown.append(layer)
+    def _place(self, below: Layer | None) -> int:
+        """Return where a layer is to lie: above that one, or below all of ours, or on top."""
+        layers = self._viewer.layers
+        if below is not None and below in layers:
+            return int(layers.index(below)) + 1
+        ours = [layers.index(layer) for layer in self._shown.values() if layer in layers]
+        return min(ours, default=len(layers))
 
     def _placement(self) -> Any:
         """Return what says where the shown labels lie."""
         from .pictures import layer_spacing, layer_unit
 
-        first = next((layer for layer in self._shown if KEY in layer.metadata), None)
+        first = next((layer for layer in self._shown.values() if KEY in layer.metadata), None)
         return None if first is None else _Placed(layer_spacing(first), layer_unit(first))
 
-    def _look_at(self, layer: Labels, marks: NDArray[Any]) -> None:
+    def _look_at(self, layer: Layer, marks: NDArray[Any]) -> None:
         """Move the camera to the middle of the marks, and closer where they fill little of the picture."""
         where = np.argwhere(marks)
         if not len(where):
@@ -192,6 +242,42 @@ class _Placed:
 def _is_edited(layer: Layer) -> bool:
     made = layer.metadata.get(KEY)
     return made is not None and checksum(np.asarray(layer.data)) != made
+
+
+def _helper(layer: Labels) -> Labels:
+    """Mark a layer as one to look at: it is nobody's labels, and not to be learned from."""
+    layer.metadata[HELPER] = True
+    return layer
+
+
+def _labels(data: NDArray[Any], name: str, class_map: ClassMap, placed: Any, **how: Any) -> Labels:
+    from napari.layers import Labels
+
+    from .layers import labels_layer
+
+    labels = SpecimenLabels(data, name, label_axes(data.ndim), class_map=class_map)
+    if placed is not None and placed.spacing is not None and len(placed.spacing) == data.ndim:
+        labels = labels.replace(spacing=placed.spacing, unit=placed.unit)
+    values, attributes, _ = labels_layer(labels)
+    layer = Labels(values, **{**attributes, **how})
+    layer.metadata[KEY] = checksum(np.asarray(data))
+    return layer
+
+
+def _image_layers(picture: SpecimenImage | None) -> list[Image]:
+    from napari.layers import Image
+
+    from .layers import image_layers
+
+    found = [] if picture is None else image_layers(picture)
+    return [Image(data, **attributes) for data, attributes, _ in found]
+
+
+def _picture_of(evaluated: Evaluated, name: str) -> tuple[SpecimenImage | None, Any]:
+    """Return the picture, unless it is open or cannot be read; and what tells where labels lie."""
+    case = evaluated.cases[name]
+    picture = None if isinstance(case, LoadedCase) else _read_picture(case.image)
+    return picture, picture if picture is not None else _where_truth_is(case)
 
 
 def _read_picture(path: Any) -> SpecimenImage | None:

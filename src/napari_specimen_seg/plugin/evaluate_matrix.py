@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QRect, Qt, Signal
+from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QHeaderView, QStyledItemDelegate, QTableView, QWidget
 
 from ..core.classes import ClassMap
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 CELL = 32
-"""Side of a cell in pixels."""
+"""Width of a cell in pixels."""
 
+MOST_NAME = 14
+"""Letters of a class's name beside and above the cells; all of it is in the tool tip."""
+
+_ABOVE_NAME = 22  # what the swatch above a column's name takes
 _NO_PARENT = QModelIndex()
 
 
@@ -75,14 +79,49 @@ class _Model(QAbstractTableModel):
         return f"{what}: {int(self.counts[row, column]):,} pixels{percent}"
 
     def headerData(self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return a class's name beside a row, and its colour above a column."""
+        """Return a class's name and its colour."""
         if role == Qt.ItemDataRole.DecorationRole:
             return swatch(self._colors[section])
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self._names[section]
+            what = "Truth" if orientation == Qt.Orientation.Vertical else "Predicted"
+            return f"{what}: {self._names[section]}"
         if role == Qt.ItemDataRole.DisplayRole:
-            return one_line(self._names[section], 14) if orientation == Qt.Orientation.Vertical else ""
+            return one_line(self._names[section], MOST_NAME)
         return None
+
+
+class _Upright(QHeaderView):
+    """Column heads whose names are written from bottom to top: columns are too narrow for them."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self.setSectionsClickable(True)
+
+    def sizeHint(self) -> Any:
+        """Return a height in which the longest name has room."""
+        size = super().sizeHint()
+        names = [self._name(at) for at in range(self.count())]
+        longest = max(map(self.fontMetrics().horizontalAdvance, names), default=0)
+        size.setHeight(longest + _ABOVE_NAME + 8)
+        return size
+
+    def _name(self, section: int) -> str:
+        return str(self.model().headerData(section, Qt.Orientation.Horizontal) or "")
+
+    def paintSection(self, painter: Any, rect: Any, section: int) -> None:
+        """Paint the colour of the class, and its name below it."""
+        icon = self.model().headerData(section, Qt.Orientation.Horizontal, Qt.ItemDataRole.DecorationRole)
+        painter.save()
+        color = self.palette().color(QPalette.ColorRole.WindowText)
+        icon.paint(painter, rect.x() + (rect.width() - 14) // 2, rect.y() + 4, 14, 14)
+        painter.setPen(color)
+        painter.translate(rect.x(), rect.bottom())
+        painter.rotate(-90)
+        room = QRect(4, 0, rect.height() - _ABOVE_NAME, rect.width())
+        painter.drawText(
+            room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, self._name(section)
+        )
+        painter.restore()
 
 
 class _Shade(QStyledItemDelegate):
@@ -124,6 +163,7 @@ class ConfusionGrid(QTableView):
         super().__init__()
         self.grid = _Model(self)
         self.setModel(self.grid)
+        self.setHorizontalHeader(_Upright(self))
         self.setItemDelegate(_Shade(self, viewer))
         self.setAccessibleName("Confusion matrix: true classes in rows, predicted ones in columns")
         for header in (self.horizontalHeader(), self.verticalHeader()):
@@ -140,7 +180,8 @@ class ConfusionGrid(QTableView):
     def show_counts(self, counts: NDArray[Any], class_map: ClassMap) -> None:
         """Show pixel counts, (classes, classes + 1), in the order of the class map."""
         self.grid.show(counts, class_map)
-        self.setMinimumHeight(min(400, 24 * counts.shape[0] + 56))
+        heads = self.horizontalHeader().sizeHint().height()
+        self.setMinimumHeight(min(400, 24 * counts.shape[0] + heads + 32))
 
     def _on_cell(self, index: Any) -> None:
         self.cell_chosen.emit(index.row(), index.column())

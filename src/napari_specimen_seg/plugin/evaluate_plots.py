@@ -15,6 +15,9 @@ from .plot_canvas import Draw, Plot
 
 TWO_PEOPLE = "two people"
 
+SCORES = (0, 1.04)
+"""What an axis of scores covers: a little more than all, or there is no room to write the 1."""
+
 
 def class_bars(scores: Scores, ceiling: Scores | None) -> Draw:
     """Draw the IoU of each class with its interval, and a mark at the agreement of two people."""
@@ -31,7 +34,7 @@ def class_bars(scores: Scores, ceiling: Scores | None) -> Draw:
         )
         for place in places[high > low]:
             plot.line([low[place], high[place]], [place, place], plot.text_color, width=1)
-        plot.axes("IoU (line: 95 % interval)", x_range=(0, 1))
+        plot.axes("IoU (line: 95 % interval)", x_range=SCORES)
         plot.rows([one_line(item.name, 16) for item in scores.class_map])
         if ceiling is not None:
             agreed = ceiling.classes["iou"].to_numpy()
@@ -56,7 +59,7 @@ def distribution(scores: Mapping[str, Scores], ceiling: Scores | None, *, zoomed
             if known.any():
                 middle = float(np.median(values[known]))
                 plot.line([middle, middle], [place - 0.35, place + 0.35], plot.text_color)
-        plot.axes("mean IoU of a picture (line: median)", x_range=None if zoomed else (0, 1))
+        plot.axes("mean IoU of a picture (line: median)", x_range=None if zoomed else SCORES)
         plot.rows([one_line(name, 14) for name in scores])
         if ceiling is not None:
             plot.level(ceiling.overall["picture_mean_iou"], TWO_PEOPLE)
@@ -72,7 +75,7 @@ def recall_precision(scores: Scores) -> Draw:
     def draw(plot: Plot) -> None:
         for place, item in enumerate(scores.class_map.foreground):
             plot.line(recall[place], precision[place], item.color)
-        plot.axes("recall", "precision", x_range=(0, 1), y_range=(0, 1))
+        plot.axes("recall", "precision", x_range=SCORES, y_range=SCORES)
 
     return draw
 
@@ -86,7 +89,7 @@ def thresholds(scores: Scores, used: float | None, ceiling: Scores | None) -> Dr
     def draw(plot: Plot) -> None:
         for place, item in enumerate(scores.class_map.foreground):
             plot.line(GRID, overlap[place], item.color)
-        plot.axes("threshold", "IoU", x_range=(0, 1), y_range=(0, 1))
+        plot.axes("threshold", "IoU", x_range=SCORES, y_range=SCORES)
         if used is not None and np.isfinite(best):
             plot.level(best, f"best {best:.3f}")
             plot.line([used, used], [0, 1], plot.soft_color, dashed=True, width=1)
@@ -117,8 +120,8 @@ def scatter(comparison: Comparison, other: str, ceiling: Scores | None) -> Draw:
         plot.axes(
             f"{one_line(comparison.first, 18)} ({wins[0]})",
             f"{one_line(other, 18)} ({wins[1]})",
-            x_range=(low, 1),
-            y_range=(low, 1),
+            x_range=(low, 1 + 0.04 * (1 - low)),
+            y_range=(low, 1 + 0.04 * (1 - low)),
         )
 
     return draw

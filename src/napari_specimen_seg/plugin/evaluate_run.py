@@ -265,21 +265,25 @@ def _mask_source(competitor: Competitor, request: EvaluateRequest, class_map: An
     return LoadedSource(competitor.name, {request.opened.name: competitor.labels})
 
 
-def worst_pictures(evaluated: Evaluated, row: int, column: int) -> Sequence[tuple[str, int]]:
-    """Return pictures by how many pixels of a true class were taken for a class by the first competitor.
+def worst_pictures(
+    evaluated: Evaluated, row: int, column: int, source: str | None = None
+) -> Sequence[tuple[str, int]]:
+    """Return pictures by how many pixels of a true class a competitor took for a class.
 
     Parameters
     ----------
     evaluated : Evaluated
     row, column : int
         True and predicted class, in the order of the class map.
+    source : str, optional
+        Name of the competitor; the first if None.
 
     Returns
     -------
     sequence of (str, int)
         Names and pixels, the most first; pictures without any are left out.
     """
-    scores = evaluated.comparison.scores[evaluated.comparison.first]
+    scores = evaluated.comparison.scores[source or evaluated.comparison.first]
     counts = scores.counted[:, row, column]
     order = np.argsort(-counts, kind="stable")
     return [(scores.names[place], int(counts[place])) for place in order if counts[place]]

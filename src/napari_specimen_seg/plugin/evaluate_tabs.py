@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QTabWidget, QVBoxLayout, QWidget
 
 from ..core.errors import one_line
 from ..evaluation.output import used_threshold
 from ..evaluation.result import Scores
 from . import evaluate_plots as plots
-from .dock import quiet
+from .dock import quiet, slim
 from .evaluate_matrix import ConfusionGrid
 from .evaluate_run import Evaluated, worst_pictures
+from .evaluate_words import (
+    IOU,
+    MEAN_IOU,
+    MODELS,
+    OBJECTS,
+    SCORES,
+    ScoreTable,
+    disagreement_legend,
+    summary_line,
+    threshold_line,
+    verdict_line,
+)
 from .plot_canvas import Plot
-from .table import FrameTable
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-_SCORES = {"class_name": "class", "iou": "IoU", "two_people": "two people", "dice": "Dice = F1",
-           "precision": "precision", "recall": "recall", "boundary_f1": "boundary F1",
-           "support": "pixels"}  # fmt: skip
-_OBJECTS = {"class_name": "class", "objects": "objects", "predicted": "predicted", "split": "split",
-            "merged": "merged", "f1_50": "F1 at 0.5", "ap": "AP"}  # fmt: skip
-_MODELS = {"model": "model", "mean_iou": "mean IoU", "points": "points", "megabytes": "MB",
-           "seconds_per_megapixel": "s/MP", "memory": "memory MB", "verdict": "verdict"}  # fmt: skip
+
+def _chooser() -> QComboBox:
+    """Return a list to choose one of several models from."""
+    made = slim(QComboBox())
+    made.setToolTip("Whose scores and confusion are shown")
+    made.setAccessibleName("Shown model")
+    return made
+
+
+def _legend() -> QLabel:
+    made = quiet(disagreement_legend())
+    made.setTextFormat(Qt.TextFormat.RichText)
+    return made
 
 
 class _Page(QWidget):
@@ -56,15 +72,16 @@ class ResultTabs(QTabWidget):
         A picture is to be shown; carries its name.
     cell_asked
         The pixels of a cell of the confusion matrix are to be shown; carries the picture's name, row and
-        column.
+        column, and whose confusion it is.
     """
 
     picture_asked = Signal(str)
-    cell_asked = Signal(str, int, int)
+    cell_asked = Signal(str, int, int, str)
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.evaluated: Evaluated | None = None
+        self.model = ""  # whose scores and confusion are shown
         self._turn: tuple[int, int, int] | None = None  # row, column, and which of the worst was shown
         self._make_parts(viewer)
         self._add_pages()
@@ -74,11 +91,14 @@ class ResultTabs(QTabWidget):
         self.pictures.row_chosen.connect(self._on_row)
         self.models.row_chosen.connect(self._draw_scatter)
         self.zoom.toggled.connect(lambda _: self._draw_spread())
+        for chooser in self.choosers:
+            chooser.currentIndexChanged.connect(self._on_model)
         self.setVisible(False)
 
     def _make_parts(self, viewer: Viewer) -> None:
         self.about, self.cell, self.found, self.verdict = quiet(), quiet(), quiet(), quiet()
-        self.classes, self.objects, self.pictures, self.models = (FrameTable() for _ in range(4))
+        self.classes, self.objects, self.pictures, self.models = (ScoreTable() for _ in range(4))
+        self.choosers = (_chooser(), _chooser())
         for table in (self.classes, self.pictures):
             table.setMinimumHeight(180)
         for table in (self.objects, self.models):
@@ -89,14 +109,18 @@ class ResultTabs(QTabWidget):
         self.zoom = QCheckBox("zoomed")
         self.zoom.setToolTip("Let the axis cover only the scores that occur")
         self._plots = (self.bars, self.recall, self.levels, self.spread, self.scatter)
+        for part in (self.about, self.found, self.verdict, self.spread, self.scatter):
+            part.setToolTip(MEAN_IOU)
+        for part in (self.bars, self.levels):
+            part.setToolTip(IOU)
 
     def _add_pages(self) -> None:
         hint = quiet("Rows: truth, columns: prediction, in per cent. Click a cell to see its pixels.")
         self._pages = {
-            "Scores": _Page(self.about, self.bars, self.classes, self.objects),
-            "Confusion": _Page(hint, self.grid, self.cell),
+            "Scores": _Page(self.choosers[0], self.about, self.bars, self.classes, self.objects),
+            "Confusion": _Page(self.choosers[1], hint, self.grid, self.cell),
             "Pictures": _Page(quiet("Worst first. Click a row or a point to see the picture."),
-                              self.pictures, self.spread, self.zoom),
+                              self.pictures, _legend(), self.spread, self.zoom),
             "Curves": _Page(self.found, self.recall, self.levels),
             "Compare": _Page(self.verdict, self.models, self.scatter),
         }  # fmt: skip
@@ -113,15 +137,40 @@ class ResultTabs(QTabWidget):
         evaluated : Evaluated
         """
         self.evaluated = evaluated
-        self._turn = None
-        scores = evaluated.comparison.scores[evaluated.comparison.first]
-        self._show_scores(evaluated, scores)
-        self.grid.show_counts(scores.counted.sum(0), scores.class_map)
-        self.cell.setText("")
+        comparison = evaluated.comparison
+        for chooser in self.choosers:
+            with QSignalBlocker(chooser):
+                chooser.clear()
+                chooser.addItems([one_line(name, 60) for name in comparison.names])
+            chooser.setVisible(bool(comparison.others))
+        self.show_model(comparison.first)
         self._show_pictures(evaluated)
-        self._show_curves(evaluated, scores)
+        self._show_curves(evaluated, comparison.scores[comparison.first])
         self._show_comparison(evaluated)
         self.setVisible(True)
+
+    def show_model(self, name: str) -> None:
+        """Show scores and confusion of one of the models.
+
+        Parameters
+        ----------
+        name : str
+        """
+        if self.evaluated is None:
+            return
+        self.model, self._turn = name, None
+        comparison = self.evaluated.comparison
+        for chooser in self.choosers:
+            with QSignalBlocker(chooser):
+                chooser.setCurrentIndex(comparison.names.index(name))
+        scores = comparison.scores[name]
+        self._show_scores(self.evaluated, name, scores)
+        self.grid.show_counts(scores.counted.sum(0), scores.class_map)
+        self.cell.setText("")
+
+    def _on_model(self, place: int) -> None:
+        if self.evaluated is not None and place >= 0:
+            self.show_model(self.evaluated.comparison.names[place])
 
     def clear_results(self) -> None:
         """Show nothing."""
@@ -136,12 +185,12 @@ class ResultTabs(QTabWidget):
         for plot in self._plots:
             plot.refresh()
 
-    def _show_scores(self, evaluated: Evaluated, scores: Scores) -> None:
+    def _show_scores(self, evaluated: Evaluated, name: str, scores: Scores) -> None:
         ceiling = evaluated.evaluation.ceiling
-        self.about.setText(summary_line(evaluated.comparison.first, scores, ceiling))
+        self.about.setText(summary_line(name, scores, ceiling))
         self.bars.draw(plots.class_bars(scores, ceiling))
         table = scores.classes.rename(columns={"class": "class_name"})
-        titles = {key: title for key, title in _SCORES.items() if key != "two_people" or ceiling is not None}
+        titles = {key: title for key, title in SCORES.items() if key != "two_people" or ceiling is not None}
         if ceiling is not None:
             table = table.assign(two_people=ceiling.classes["iou"])
         colors = [item.color for item in scores.class_map]
@@ -150,7 +199,7 @@ class ResultTabs(QTabWidget):
         if scores.objects is not None:
             frame = scores.objects.rename(columns={"class": "class_name"})
             shades = [item.color for item in scores.class_map.foreground]
-            self.objects.show_frame(frame, list(_OBJECTS), _OBJECTS, shades)
+            self.objects.show_frame(frame, list(OBJECTS), OBJECTS, shades)
 
     def _show_pictures(self, evaluated: Evaluated) -> None:
         comparison = evaluated.comparison
@@ -196,11 +245,9 @@ class ResultTabs(QTabWidget):
         for column, source in (("megabytes", "bytes"), ("memory", "peak_bytes")):
             if source in table:
                 frame[column] = table[source] / 1e6
-        titles = {key: title for key, title in _MODELS.items() if key in frame}
+        titles = {key: title for key, title in MODELS.items() if key in frame}
         self.models.show_frame(frame, list(titles), titles, ["#808080"] * len(frame))
-        lines = [f"{name}: {comparison.verdict(name)}." for name in comparison.others]
-        hint = " Click a row to see its pictures." if len(lines) > 1 else ""
-        self.verdict.setText(f"Compared with {comparison.first}. {' '.join(lines)}{hint}")
+        self.verdict.setText(verdict_line(comparison))
         self._draw_scatter(1)
 
     def _draw_scatter(self, number: int) -> None:
@@ -221,7 +268,7 @@ class ResultTabs(QTabWidget):
         """Ask for the worst picture of a cell; the same cell again, for the next one."""
         if self.evaluated is None:
             return
-        found = worst_pictures(self.evaluated, row, column)
+        found = worst_pictures(self.evaluated, row, column, self.model)
         text = self.grid.grid.text(row, column)
         if not found:
             self.cell.setText(f"{text}.")
@@ -234,50 +281,4 @@ class ResultTabs(QTabWidget):
         self.cell.setText(
             f"{text}. Picture {place + 1} of {len(found)}: {one_line(name, 40)}, {pixels:,} pixels.{more}"
         )
-        self.cell_asked.emit(name, row, column)
-
-
-def summary_line(name: str, scores: Scores, ceiling: Scores | None) -> str:
-    """Return the main scores in one line.
-
-    Parameters
-    ----------
-    name : str
-        Of what was evaluated.
-    scores : Scores
-    ceiling : Scores, optional
-        Of two people.
-
-    Returns
-    -------
-    str
-    """
-    overall = scores.overall
-    low, high = overall["mean_iou_low"], overall["mean_iou_high"]
-    limits = "" if math.isnan(low) else f" ({low:.3f}–{high:.3f})"
-    text = (
-        f"{one_line(name, 30)}: mean IoU {overall['mean_iou']:.3f}{limits} over {len(scores.pictures)} "
-        f"picture{'s' * (len(scores.pictures) != 1)}; {overall['accuracy']:.1%} of pixels right."
-    )
-    if "object_ap" in overall:
-        text += f" Objects: AP {overall['object_ap']:.3f}."
-    return text if ceiling is None else f"{text} Two people: {ceiling.mean_iou:.3f}."
-
-
-def threshold_line(scores: Scores, used: float | None) -> str:
-    """Return the best threshold in one line.
-
-    Parameters
-    ----------
-    scores : Scores
-    used : float, optional
-        The threshold that the model used; None where it has none.
-
-    Returns
-    -------
-    str
-    """
-    best = scores.best_threshold
-    if used is None or best is None or math.isnan(best[0]):
-        return "This model picks the likeliest class; each class is shown for itself."
-    return f"Used {used:g}; best on these pictures {best[0]:.3f}, with mean IoU {best[1]:.3f}."
+        self.cell_asked.emit(name, row, column, self.model)
