@@ -330,7 +330,18 @@ def test_a_comparison_by_hand():
     assert table.loc["bad", "mean_iou"] == 260 / 340
     assert table.loc["bad", "difference"] == pytest.approx(260 / 340 - 1)
     assert table.loc["bad", "difference_low"] <= table.loc["bad", "difference"]
-    assert table.loc["bad", "verdict"].startswith("not good: lost 23.53 points")
+    assert table.loc["bad", "verdict"] == "worse by 23.53 points of mean IoU"
+
+
+def test_good_or_not_is_said_only_where_a_limit_was_given():
+    pair = {"b": scores_of(2), "a": scores_of(0)}
+    assert Comparison(pair).verdict("a") == "better by 23.53 points of mean IoU"
+    assert Comparison({"a": pair["a"], "c": scores_of(0)}).verdict("c") == "the same mean IoU"
+    assert Comparison({"a": pair["a"], "b": pair["b"]}).is_good("b")  # nobody asked
+    asked = Comparison(pair, max_loss=0.5)
+    assert asked.verdict("a") == "good: gained 23.53 points of mean IoU"
+    turned = Comparison({"a": pair["a"], "b": pair["b"]}, max_loss=0.5)
+    assert turned.verdict("b") == "not good: lost 23.53 points of mean IoU, allowed are 0.5"
 
 
 def test_a_small_loss_passes_and_a_larger_one_does_not():
@@ -338,7 +349,6 @@ def test_a_small_loss_passes_and_a_larger_one_does_not():
     lost = 100 * (1 - 260 / 340)
     assert Comparison(pair, max_loss=lost + 0.01).is_good("b")
     assert not Comparison(pair, max_loss=lost - 0.01).is_good("b")
-    assert Comparison({"b": pair["b"], "a": pair["a"]}).verdict("a").startswith("good: gained")
 
 
 def test_who_wins_which_picture():
@@ -515,8 +525,11 @@ def test_a_report_of_several_models_and_two_people():
     costs = {name: cost((1.0,), ((10**9, 1.0),)) for name in scores}
     page = render(ReportInput(Comparison(scores, costs), scores_of(1)))
     check(page)
-    for text in ("Comparison of float, int8, other", "not good: lost", "What each model costs", "two people"):
+    for text in ("Comparison of float, int8, other", "worse by", "What each model costs", "two people"):
         assert text in page
+    assert "not good" not in page
+    judged = render(ReportInput(Comparison(scores, costs, 0.5), scores_of(1)))
+    assert "not good: lost" in judged
 
 
 def test_a_report_without_any_score_is_still_a_report():
@@ -571,6 +584,23 @@ def test_a_picture_that_fails_is_one_line_and_the_others_are_done(folders, capsy
     assert "mean IoU 1.000" in out
     page = (folders / "out" / "report.html").read_text(encoding="utf-8")
     assert "2 of 3 labelled pictures could not be compared" in page
+
+
+@pytest.mark.parametrize("command", [["evaluate", "-m", "m"], ["compare", "m", "m"]])
+def test_results_in_the_way_are_told_with_the_option_that_replaces_them(folders, capsys, command):
+    (folders / "out").mkdir()
+    (folders / "out" / "scores.csv").write_text("mine")
+    given = ["--labels", str(folders / "truth"), "--images", str(folders / "truth")]
+    assert main([*command, *given, "-o", str(folders / "out")]) == 1
+    assert "scores.csv exists already. Choose another folder, or add --overwrite." in capsys.readouterr().err
+
+
+def test_an_instant_model_asks_for_no_option_that_is_not_there(folders, capsys):
+    given = ["--images", str(folders / "truth"), "--labels", str(folders / "truth")]
+    assert main(["train", *given, "-o", str(folders / "masks"), "--instant", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "the folder is not empty. Choose another." in said
+    assert "overwrit" not in said
 
 
 def test_nothing_to_compare_leaves_nothing(folders):

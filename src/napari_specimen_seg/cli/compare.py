@@ -12,6 +12,7 @@ from ..models.settings import PredictSettings
 from . import options
 from .console import Console
 from .evaluating import (
+    OVERWRITE,
     class_map_option,
     evaluate_options,
     images_option,
@@ -49,8 +50,8 @@ others are held against.
     "--max-loss",
     type=click.FloatRange(0, 100),
     metavar="POINTS",
-    help="How many points of mean IoU a model may lose against the first and still be called good (0.5). "
-    "If given, a model that is not good makes the exit code 1.",
+    help="How many points of mean IoU a model may lose against the first and still be called good; a model "
+    "that is not makes the exit code 1.",
 )
 @evaluate_options(EvaluateSettings)
 @predict_options(PredictSettings)
@@ -70,7 +71,7 @@ def command(
 ) -> int:
     """Compare two or more models: score per picture, differences with intervals, size, time and memory."""
     from ..core.files import read_class_map
-    from ..evaluation.compare import MAX_LOSS, names_for
+    from ..evaluation.compare import names_for
     from ..evaluation.output import comparison_of, refuse_existing, write_results
     from ..evaluation.pairs import find_cases
     from ..evaluation.race import ProcessSource
@@ -82,7 +83,7 @@ def command(
     settings, predict = settings_of(EvaluateSettings, given), settings_of(PredictSettings, given)
     if settings.curves:
         raise click.UsageError("--curves is for one model; use it with the command evaluate")
-    refuse_existing(output, overwrite)
+    refuse_existing(output, overwrite, advice=OVERWRITE)
     sources = [ProcessSource(n, model, predict) for n, model in zip(names_for(models), models, strict=True)]
     seconds = [(SECOND, second_labels)] if second_labels else []
     cases = find_cases(labels, images=images, seconds=seconds, needs_image=True)
@@ -94,12 +95,10 @@ def command(
         notes = run_evaluation(cases, evaluation, console)
     if not evaluation.cases:
         return console.finish(outputs=[])
-    allowed = MAX_LOSS if max_loss is None else max_loss
-    written = write_results(output, evaluation, max_loss=allowed, notes=notes, overwrite=overwrite)
-    comparison = comparison_of(evaluation, allowed)
+    written = write_results(output, evaluation, max_loss=max_loss, notes=notes, overwrite=overwrite)
+    comparison = comparison_of(evaluation, max_loss)
     code = _finish(console, comparison, written)
-    bad = max_loss is not None and not all(map(comparison.is_good, comparison.others))
-    return max(code, int(bad))
+    return max(code, int(not all(map(comparison.is_good, comparison.others))))
 
 
 def _finish(console: Console, comparison: Comparison, written: list[Path]) -> int:
@@ -119,9 +118,9 @@ def _print_models(comparison: Comparison) -> None:
         **{
             "points": (table["difference"] * 100 if "difference" in table else float("nan")),
             "MB": table["bytes"] / 1e6,
-            "s/MP": table["seconds_per_megapixel"],
+            "seconds/megapixel": table["seconds_per_megapixel"],
             "memory MB": table["peak_bytes"] / 1e6,
-            "verdict": table["verdict"],
+            f"against {comparison.first}": table["verdict"],
         }
     )
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="-"))

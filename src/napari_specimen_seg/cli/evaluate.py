@@ -12,6 +12,7 @@ from ..models.settings import PredictSettings
 from . import options
 from .console import Console
 from .evaluating import (
+    OVERWRITE,
     class_map_option,
     evaluate_options,
     images_option,
@@ -87,7 +88,7 @@ def command(
     settings, predict = settings_of(EvaluateSettings, given), settings_of(PredictSettings, given)
     if settings.curves and model is None:
         raise click.UsageError("--curves needs a model: masks do not say how sure it was")
-    refuse_existing(output, overwrite)
+    refuse_existing(output, overwrite, advice=OVERWRITE)
     name = names_for([model or str(predictions)])[0]
     cases = find_cases(
         labels,

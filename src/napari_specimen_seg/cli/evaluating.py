@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 Settings = TypeVar("Settings", bound="BaseModel")
 
+OVERWRITE = "Choose another folder, or add --overwrite."
+"""What to do where results are in the way."""
+
 _NOT_HERE = ("confidence", "instances")  # of a prediction: the evaluation has its own word on objects
 
 labels_option = click.option(

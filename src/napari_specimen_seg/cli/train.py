@@ -148,8 +148,12 @@ def _instant(
     stop: threading.Event,
 ) -> int:
     """Learn for seconds, or so many steps; nothing is left if it is stopped."""
+    from ..core.errors import WriteError
+    from ..training.checkpoints import is_free
     from ..training.instant_run import run_instant
 
+    if not is_free(output, resume=False):  # said here, because this command has no --overwrite
+        raise WriteError("the folder is not empty", path=output, advice="Choose another.")
     run_instant(config, output, seconds, show, stop.is_set, steps=steps)
     return 0
 

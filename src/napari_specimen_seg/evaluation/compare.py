@@ -17,9 +17,6 @@ from .scores import Floats, PixelCounts, foreground_mean, iou
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_LOSS = 0.5
-"""By how many points (hundredths) of mean IoU a model may be worse than the first and still pass."""
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -31,13 +28,14 @@ class Comparison:
         By name, of the same pictures in the same order.
     costs : mapping of str to Cost
         For those that were timed.
-    max_loss : float
-        See `MAX_LOSS`.
+    max_loss : float, optional
+        By how many points (hundredths) of mean IoU a model may be worse than the first and still pass; None
+        where nobody asked for a verdict.
     """
 
     scores: Mapping[str, Scores]
     costs: Mapping[str, Cost] = field(default_factory=dict)
-    max_loss: float = MAX_LOSS
+    max_loss: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,21 +85,24 @@ class Comparison:
         return self.scores[self.first].mean_iou - self.scores[name].mean_iou
 
     def is_good(self, name: str) -> bool:
-        """Tell whether a model lost at most `max_loss` points of mean IoU against the first."""
-        return self.loss(name) * 100 <= self.max_loss + 1e-9
+        """Tell whether a model lost at most `max_loss` points of mean IoU, where that is asked.
+
+        A loss that cannot be told is none that passes.
+        """
+        return self.max_loss is None or bool(self.loss(name) * 100 <= self.max_loss + 1e-9)
 
     def verdict(self, name: str) -> str:
-        """Return in a few words whether a model passes; empty for the first."""
+        """Return in a few words how a model does against the first, which has none; good or not if asked."""
         points = self.loss(name) * 100
         if name == self.first:
             return ""
         if np.isnan(points):
             return "cannot be told"
+        if self.max_loss is None:
+            return _difference(points, "better by", "worse by")
         if not self.is_good(name):
             return f"not good: lost {points:.2f} points of mean IoU, allowed are {self.max_loss:g}"
-        if abs(points) < 0.005:  # less than is shown
-            return "good: the same mean IoU"
-        return f"good: {f'gained {-points:.2f}' if points < 0 else f'lost {points:.2f}'} points of mean IoU"
+        return f"good: {_difference(points, 'gained', 'lost')}"
 
     @cached_property
     def pictures(self) -> pd.DataFrame:
@@ -164,6 +165,13 @@ class Comparison:
         """Return the 95 % interval of the mean over pictures of a model's score minus that of the first."""
         values = self.scores[name].picture_mean_iou - self.scores[self.first].picture_mean_iou
         return interval(len(values), lambda w: weighted_mean(w, values))
+
+
+def _difference(lost: float, gain: str, loss: str) -> str:
+    """Return points of mean IoU in words."""
+    if abs(lost) < 0.005:  # less than is shown
+        return "the same mean IoU"
+    return f"{gain if lost < 0 else loss} {abs(lost):.2f} points of mean IoU"
 
 
 def _cost_row(cost: Cost | None) -> dict[str, Any]:

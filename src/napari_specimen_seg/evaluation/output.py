@@ -12,7 +12,7 @@ from ..core.errors import WriteError
 from ..core.files import write_table
 from ..core.files.atomic import atomic
 from ..core.provenance import PACKAGES, class_map_id, package_versions
-from .compare import MAX_LOSS, Comparison
+from .compare import Comparison
 from .page import ReportInput
 from .report import render
 from .result import Scores
@@ -32,8 +32,16 @@ _FILES = ("scores.csv", "images.csv", "confusion.csv", "confusion.png", "objects
 _PACKAGES = (*PACKAGES, "scipy", "scikit-image", "openvino", "onnxruntime")
 
 
-def refuse_existing(folder: Path, overwrite: bool) -> None:
+def refuse_existing(folder: Path, overwrite: bool, *, advice: str = "Choose another folder.") -> None:
     """Refuse a folder that holds results, before the work and not after it.
+
+    Parameters
+    ----------
+    folder : Path
+    overwrite : bool
+        Whether existing files are replaced.
+    advice : str
+        What to do next; the command line has an option for it.
 
     Raises
     ------
@@ -42,19 +50,17 @@ def refuse_existing(folder: Path, overwrite: bool) -> None:
     """
     for name in _FILES:
         if not overwrite and (folder / name).exists():
-            raise WriteError(
-                f"{name} exists already", path=folder, advice="Choose another folder, or allow overwriting."
-            )
+            raise WriteError(f"{name} exists already", path=folder, advice=advice)
 
 
-def comparison_of(evaluation: Evaluation, max_loss: float = MAX_LOSS) -> Comparison:
+def comparison_of(evaluation: Evaluation, max_loss: float | None = None) -> Comparison:
     """Return the scores and costs of all sources, for comparing them.
 
     Parameters
     ----------
     evaluation : Evaluation
-    max_loss : float
-        See `compare.MAX_LOSS`.
+    max_loss : float, optional
+        See `compare.Comparison`.
 
     Returns
     -------
@@ -72,7 +78,7 @@ def write_results(
     folder: Path,
     evaluation: Evaluation,
     *,
-    max_loss: float = MAX_LOSS,
+    max_loss: float | None = None,
     notes: Sequence[str] = (),
     overwrite: bool = False,
 ) -> list[Path]:
@@ -84,8 +90,8 @@ def write_results(
         Made if it is not there.
     evaluation : Evaluation
         With at least one picture.
-    max_loss : float
-        See `compare.MAX_LOSS`.
+    max_loss : float, optional
+        See `compare.Comparison`.
     notes : sequence of str
         What a reader of the report must know first.
     overwrite : bool

@@ -36,7 +36,7 @@ def comparison_sections(given: ReportInput) -> list[Section]:
 def _model_section(comparison: Comparison) -> Section:
     rows = comparison.models.to_dict("records")
     heads = ["model", "mean IoU (95 % interval)", "difference, points", "boundary F1", "size, MB",
-             "s per megapixel", "most memory, MB", "computed with", "verdict"]  # fmt: skip
+             "s per megapixel", "most memory, MB", "computed with", "against the first"]  # fmt: skip
     section = Section(
         "Models", tables=[Table(heads, [_model_row(comparison, row) for row in rows], wide=True)]
     )
@@ -56,7 +56,9 @@ def _model_section(comparison: Comparison) -> Section:
 
 def _model_row(comparison: Comparison, row: Mapping[Any, Any]) -> list[Cell]:
     name = row["model"]
-    kind = "long " + ("good" if comparison.is_good(name) else "bad")
+    kind = "long"
+    if comparison.max_loss is not None:
+        kind += " good" if comparison.is_good(name) else " bad"
     difference = "" if name == comparison.first else with_interval_of_points(row)
     return [
         Cell(one_line(name)),
