@@ -100,7 +100,7 @@ def test_at_first_it_says_what_to_do(dock):
         assert not part.isVisibleTo(dock)
 
 
-def test_a_folder_or_open_labels_are_a_beginning(dock, data, viewer, monkeypatch):
+def test_a_folder_or_open_labels_are_a_beginning(dock, data, viewer, monkeypatch, qtbot):
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(data / "labels"))
     dock.empty.ways[0].click()
     assert not dock.empty.isVisibleTo(dock)
@@ -112,6 +112,8 @@ def test_a_folder_or_open_labels_are_a_beginning(dock, data, viewer, monkeypatch
     dock.competitors.remove("masks")
     assert dock.empty.isVisibleTo(dock)
     dock.empty.sample.click()
+    assert not dock.empty.sample.isEnabled()
+    until(qtbot, dock.empty.sample.isEnabled)
     dock.data.take_layers()
     assert dock.data.from_layer.isChecked()
     assert dock.data.picker.layer.name == "beetle 4 labels"

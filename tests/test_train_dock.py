@@ -102,11 +102,34 @@ def test_at_first_it_says_what_to_do_and_can_do_it(dock, data, qtbot, monkeypatc
 def test_the_sample_with_labels_can_be_learned_from(dock, qtbot):
     dock.viewer.window.show()
     dock.empty.sample.click()
+    assert not dock.empty.sample.isEnabled()
+    assert not dock.viewer.layers  # they are drawn in another thread
+    qtbot.waitUntil(dock.empty.sample.isEnabled, timeout=60_000)
     assert [layer.name for layer in dock.viewer.layers[:2]] == ["beetle 1", "beetle 1 labels"]
     assert dock.data.uses_layers
     assert not dock.empty.isVisibleTo(dock)
     qtbot.waitUntil(lambda: dock._looked is not None and dock.job is None, timeout=60_000)
     assert dock.data.about.text() == "4 pairs · 9 classes · 3 to learn from, 1 to validate on"
+
+
+def test_a_sample_that_cannot_be_drawn_is_one_line(dock, qtbot, monkeypatch):
+    from napari_specimen_seg.core.errors import ReadError
+    from napari_specimen_seg.plugin import drawn_samples
+
+    def refuse(_report):
+        raise ReadError("there is no paper")
+
+    monkeypatch.setattr(drawn_samples, "drawing", lambda _key: refuse)
+    dock.empty.sample.click()
+    qtbot.waitUntil(dock.empty.sample.isEnabled, timeout=60_000)
+    assert dock.status.text.text() == "there is no paper"
+
+
+def test_a_sample_that_comes_when_the_dock_is_closed_is_not_shown(dock, qtbot):
+    dock.empty.sample.click()
+    dock.shut_down()
+    qtbot.waitUntil(dock.empty.sample.isEnabled, timeout=60_000)
+    assert not dock.viewer.layers
 
 
 def test_nothing_chosen_is_one_line(dock, qtbot):

@@ -15,7 +15,7 @@ from ..core.temporary import temporary_folder
 from ..models.library import own_folder
 from ..training.config import TrainConfig
 from .dock import Dock, button, heading, row
-from .empty import EmptyState
+from .drawn_samples import DrawnSamples
 from .memory import recall, remember
 from .reproduce import Recipe
 from .train_data import DataPicker
@@ -37,7 +37,7 @@ NOTHING = (
 )
 
 
-class NothingYet(EmptyState):
+class NothingYet(DrawnSamples):
     """What the Train dock shows while there is nothing to learn from.
 
     Parameters
@@ -52,7 +52,7 @@ class NothingYet(EmptyState):
             ("Choose folder…", "A folder of pictures; their masks may lie beside it", choose),
             ("Watch a run…", "Watch a training that goes on elsewhere", attach),
         )
-        super().__init__(dock.viewer, NOTHING, dock.show_error, ways=ways, labelled=True)
+        super().__init__(dock, NOTHING, ways=ways, labelled=True)
 
 
 class Setup(QWidget):

@@ -1,0 +1,97 @@
+"""Opening a sample without holding up the window: drawn in another thread, shown layer by layer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from qtpy.QtCore import QTimer
+
+from ..core.progress import Progress, Report
+from .dock import Dock, manifest
+from .empty import EmptyState, Way
+from .layers import LayerData
+from .workers import Job
+
+
+class DrawnSamples(EmptyState):
+    """What a dock shows while there is nothing to work on; samples are drawn off the GUI thread.
+
+    Parameters
+    ----------
+    dock : Dock
+        In whose viewer pictures are opened, and which shows errors.
+    sentence : str
+        What to do.
+    ways : sequence of (str, str, callable), optional
+        Buttons instead of Choose picture.
+    labelled : bool
+        Whether only samples with labels are of use.
+    """
+
+    def __init__(
+        self, dock: Dock, sentence: str, *, ways: Sequence[Way] | None = None, labelled: bool = False
+    ) -> None:
+        super().__init__(dock.viewer, sentence, dock.show_error, ways=ways, labelled=labelled)
+        self._dock = dock
+        self._layers: deque[LayerData] = deque()
+        self._next = QTimer(self)  # between two layers the window is drawn, and answers
+        self._next.setSingleShot(True)
+        self._next.setInterval(0)
+        self._next.timeout.connect(self._add_next)
+
+    def open_sample(self, key: str) -> None:
+        """Draw one of the plugin's samples, then open it; the button waits meanwhile."""
+        if not self.sample.isEnabled():
+            return
+        self.sample.setEnabled(False)
+        job = Job("Draw the sample", drawing(key), shown=False)
+        job.succeeded.connect(self._on_drawn)
+        job.failed.connect(self._on_failed)
+        job.cancelled.connect(self._on_failed)
+        job.start()
+
+    def _on_drawn(self, layers: list[LayerData], _warned: object = None) -> None:
+        self._layers.extend(layers)
+        self._next.start()
+
+    def _on_failed(self, error: BaseException | None = None) -> None:
+        self.sample.setEnabled(True)
+        if error is not None:
+            self._refused(error)
+
+    def _add_next(self) -> None:
+        if not self._dock.is_open or not self._layers:
+            self._layers.clear()
+            self.sample.setEnabled(True)
+            return
+        data, attributes, kind = self._layers.popleft()
+        self._try(lambda: self._add(data, attributes, kind))
+        self._next.start()
+
+    def _add(self, data: Any, attributes: dict[str, Any], kind: str) -> None:
+        from napari.layers import Layer
+
+        self._viewer.add_layer(Layer.create(data, attributes, kind))
+
+
+def drawing(key: str) -> Callable[[Report], list[LayerData]]:
+    """Return work that makes the layers of one of the plugin's samples.
+
+    Parameters
+    ----------
+    key : str
+        As in the manifest.
+
+    Returns
+    -------
+    callable
+    """
+    sample = next(each for each in manifest().contributions.sample_data if each.key == key)
+
+    def work(report: Report) -> list[LayerData]:
+        report(Progress("drawing", 0, 0))
+        return list(sample.open())
+
+    return work
