@@ -5,18 +5,24 @@ import weakref
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from qtpy.QtCore import QPoint, QPointF, QSettings, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from dock_helpers import Models, finish, until, write_models
 from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.image import SpecimenLabels
+from napari_specimen_seg.core.regions import components
 from napari_specimen_seg.plugin.calibrate import RULER, set_pixel_size
 from napari_specimen_seg.plugin.family import family_of, labels_of, picture_for
 from napari_specimen_seg.plugin.layers import labels_layer
+from napari_specimen_seg.plugin.live import Unfinished
 from napari_specimen_seg.plugin.measure import MeasureDock
 from napari_specimen_seg.plugin.measure_run import measure_work
 from napari_specimen_seg.plugin.plot import Bars, histogram
+from napari_specimen_seg.plugin.results import KEY, Origin
 from napari_specimen_seg.plugin.segment import SegmentDock
 from napari_specimen_seg.plugin.table import number_text
 
@@ -223,6 +229,37 @@ def test_a_click_on_an_object_selects_that_object(dock, labels, qtbot):
     frame = dock.measured.frame
     assert frame["area"].iloc[dock.table.selected_row] == 1
     assert labels.selected_label == 1
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 5])))
+def test_every_pixel_finds_the_row_of_its_part(mask):
+    """Parts may lie inside of each other's boxes, and of the same class inside of each other's holes."""
+    measured = measure_work(SpecimenLabels(mask, "m", "YX", class_map=CLASSES), "object")(lambda _: None)
+    parts, _ = components(mask)
+    for point in np.ndindex(*mask.shape):
+        row = measured.row_at(point)
+        assert (None if row is None else measured.frame["index"].iloc[row]) == (parts[point] or None)
+
+
+def test_a_result_that_is_being_written_is_measured_at_its_end(dock, labels, qtbot):
+    origin = Origin("picture", str(labels.unique_id), "labels", running=True)
+    labels.metadata[KEY] = origin
+    labels.data_setitem((np.array([2]), np.array([2])), 5)
+    assert not dock._timer.isActive()
+    origin.running = False
+    labels.data_setitem((np.array([2]), np.array([3])), 5)
+    assert dock._timer.isActive()
+
+
+def test_a_part_of_a_picture_is_told(viewer, labels, qtbot):
+    unfinished = Unfinished((), labels.data, None)
+    unfinished.done, unfinished.total = {((), 0), ((), 1)}, 9
+    labels.metadata[KEY] = Origin("picture", str(labels.unique_id), "labels", unfinished=unfinished)
+    made = MeasureDock(viewer)
+    qtbot.addWidget(made)
+    finish(qtbot, made)
+    assert "Only 2 of 9 tiles are segmented" in made.status.text.text()
+    made.shut_down()
 
 
 def test_an_object_row_brings_the_object_into_view(dock, viewer, qtbot):

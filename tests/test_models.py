@@ -1,11 +1,12 @@
 """Model cards, folders and the library: what is stored, found, and noticed when altered."""
 
 import json
+import shutil
 
 import pytest
 
 from napari_specimen_seg.core.classes import PRESETS
-from napari_specimen_seg.core.errors import ModelError, WriteError
+from napari_specimen_seg.core.errors import ModelError, SpecimenWarning, WriteError
 from napari_specimen_seg.core.input_settings import PadToSquare
 from napari_specimen_seg.core.preprocessing import Preprocessing
 from napari_specimen_seg.models.bundle import read_card, read_weights, write_bundle
@@ -139,6 +140,17 @@ def test_models_are_found_by_name_folder_and_card(folder, monkeypatch):
     assert find_model(folder / "card.json") == folder
     with pytest.raises(ModelError, match=r"nothing-like-it is no model.*tiny"):
         find_model("nothing-like-it")
+
+
+def test_a_name_that_is_also_a_folder_here_is_told_once(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPECIMEN_SEG_MODELS", str(folder.parent))
+    here = tmp_path / "here"
+    shutil.copytree(folder, here / "tiny")
+    monkeypatch.chdir(here)
+    with pytest.warns(SpecimenWarning, match=r"tiny: the model of this name in .* is used.*\./tiny|\.\\tiny"):
+        assert find_model("tiny") == folder
+    assert find_model("tiny") == folder
+    assert find_model("./tiny").resolve() == (here / "tiny").resolve()
 
 
 def test_the_fingerprint_covers_every_field():

@@ -123,7 +123,8 @@ def test_a_sample_of_a_collection(run, collection):
     assert code == 0
     assert out[0] == str(Path("sample/metadata.json"))
     assert any(
-        "1 of the groups have fewer than 2 pictures, such as Rosaceae Rubus with 1" in line for line in err
+        "fewer than 2 pictures, all of which are taken: 1, such as Rosaceae Rubus with 1" in line
+        for line in err
     )
     part = json.loads(Path("sample/metadata.json").read_text())
     assert part["info"] == {"year": 2022}

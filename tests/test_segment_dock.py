@@ -16,9 +16,12 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from dock_helpers import BEETLE, NUCLEI, WHOLE, Models, finish, make_card, until, write_models
 from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.errors import ImageError, SpecimenWarning
+from napari_specimen_seg.core.files import read_labels, write_labels
 from napari_specimen_seg.core.progress import Progress
+from napari_specimen_seg.plugin import all_pictures, save
 from napari_specimen_seg.plugin import segment as segment_module
 from napari_specimen_seg.plugin.card_view import card_html, summary
+from napari_specimen_seg.plugin.layers import labels_layer
 from napari_specimen_seg.plugin.options import options_of
 from napari_specimen_seg.plugin.results import is_edited, origin_of, provenance_now, replace_with_undo
 from napari_specimen_seg.plugin.segment import SegmentDock
@@ -168,6 +171,72 @@ def test_confidence_and_objects_are_layers_of_their_own(dock, viewer, qtbot):
     assert dock.picker.layer.name == "scan"
     run(qtbot, dock)
     assert [layer.name for layer in viewer.layers] == names
+
+
+def test_measure_opens_with_separated_objects(dock, viewer, qtbot, monkeypatch):
+    viewer.add_image(picture(2), name="scan")
+    dock.options.set_values({"instances": True})
+    run(qtbot, dock)
+    chosen = []
+    opened = type("Opened", (), {"choose": lambda self, layer: chosen.append(layer.name)})
+    monkeypatch.setattr(segment_module, "open_dock", lambda *_: opened())
+    viewer.layers.selection.active = viewer.layers["scan"]
+    dock.open_measure()
+    dock.options.set_values({"instances": False})
+    dock.open_measure()
+    assert chosen == ["scan objects", "scan labels"]
+
+
+def opened_mask(viewer, path, values=((0, 1), (5, 5))):
+    from napari.layers import Labels
+
+    write_labels(path, np.array(values, np.uint8), PRESETS["beetle-parts"])
+    content, attributes, _ = labels_layer(read_labels(path))
+    return viewer.add_layer(Labels(content, **attributes))
+
+
+def test_a_mask_that_was_opened_has_its_legend_and_is_saved_where_it_was(
+    dock, viewer, qtbot, tmp_path, monkeypatch
+):
+    viewer.add_image(picture(2), name="scan")
+    mask = opened_mask(viewer, tmp_path / "mask.tif")
+    viewer.layers.selection.active = mask
+    assert dock.legend.buttons[5].text() == "elytra"
+    assert dock.save.isVisibleTo(dock)
+    dock.legend.buttons[5].click()
+    assert (mask.selected_label, mask.mode) == (5, "paint")
+    mask.brush_size = 1
+    mask.paint((0, 0), 5)
+    asked = []
+
+    def ask(parent, title, start, filters):
+        asked.append(start)
+        return start, ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
+    dock.save_labels()
+    finish(qtbot, dock)
+    assert asked == [str(tmp_path / "mask.tif")]
+    found = read_labels(tmp_path / "mask.tif")
+    assert found.data.tolist() == [[5, 1], [5, 5]]
+    assert found.class_map == PRESETS["beetle-parts"]
+    viewer.layers.selection.active = viewer.layers["scan"]
+    assert not dock.legend.buttons
+    assert not dock.save.isVisibleTo(dock)
+
+
+def test_samples_are_not_saved_into_the_folder_of_a_program(monkeypatch, tmp_path):
+    import skimage
+    from napari.layers import Image, Labels
+
+    monkeypatch.setattr(save, "_last", [])
+    sample = Image(picture(), name="tissue", metadata={"specimen_source": skimage.__file__})
+    labels = Labels(np.zeros((4, 4), np.uint8), name="tissue labels")
+    assert save.proposed(labels, sample) == Path.home() / "tissue_labels.tif"
+    monkeypatch.setattr(save, "_last", [tmp_path])
+    assert save.proposed(labels, sample) == tmp_path / "tissue_labels.tif"
+    own = Image(picture(), name="scan", metadata={"specimen_source": str(tmp_path / "scan.jpg")})
+    assert save.proposed(labels, own) == tmp_path / "scan_labels.tif"
 
 
 # -- the second run --------------------------------------------------------------------------------
@@ -790,8 +859,6 @@ def test_a_closed_dock_is_kept_by_nobody(make_napari_viewer, models, qtbot):
 
 
 def test_saved_labels_are_the_labels_of_the_dock(dock, viewer, qtbot, tmp_path, monkeypatch):
-    from napari_specimen_seg.core.files import read_labels
-
     viewer.add_image(picture(5), name="scan", scale=(0.5, 0.5), units=("mm", "mm"))
     run(qtbot, dock)
     target = tmp_path / "scan.tif"
@@ -882,24 +949,25 @@ def test_all_pictures_of_a_folder(dock, viewer, qtbot, tmp_path, photographs, mo
 
     out = tmp_path / "out"
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(photographs))
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(out), ""))
+    monkeypatch.setattr(all_pictures.ResultsFolder, "ask", lambda self: out)
     open_like_the_reader(viewer, photographs / "a.tif")
     dock.all.click()
     assert not dock.go.isEnabled()
     finish(qtbot, dock)
-    assert dock.status.text.text() == "2 of 3 pictures segmented, 1 failed."
+    assert dock.status.text.text() == f"2 of 3 pictures segmented, 1 failed, labels in {out}."
     assert "c.tif" in dock.status.log.toPlainText()
     assert (np.asarray(read_labels(out / "b.tif").data) == 2).all()
     dock.all.click()
     finish(qtbot, dock)
-    assert dock.status.text.text() == "0 of 3 pictures segmented, 2 were done already, 1 failed."
+    expected = f"0 of 3 pictures segmented, 2 were done already, 1 failed, labels in {out}."
+    assert dock.status.text.text() == expected
     assert len(viewer.layers) == 1
 
 
 def test_a_folder_can_be_cancelled(dock, viewer, models, qtbot, tmp_path, photographs, monkeypatch):
     models.gate = threading.Event()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(photographs))
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "out"), ""))
+    monkeypatch.setattr(all_pictures.ResultsFolder, "ask", lambda self: tmp_path / "out")
     viewer.add_image(picture(1))
     dock.all.click()
     until(qtbot, lambda: "picture 0 of 3" in dock.status.bar.format())

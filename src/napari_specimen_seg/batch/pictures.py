@@ -68,4 +68,5 @@ class PictureFolder:
     def like(self, name: str) -> Path | None:
         """Return the picture of this file name, else the only one with another suffix."""
         found = self._by_name.get(name_key(Path(name)), ())
-        return self.named(name) or (found[0] if len(found) == 1 else None)
+        exact = self.named(name) or self.named(Path(name).stem)  # leaf.jpg.geojson is about leaf.jpg
+        return exact or (found[0] if len(found) == 1 else None)

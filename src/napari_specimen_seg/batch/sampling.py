@@ -78,7 +78,10 @@ def write_sample(
     from ..core.sampling import draw, without_level
 
     table, content = read_collection(metadata)
-    rows, short = draw(table, request.count, request.per, request.weight, request.seed)
+    try:
+        rows, short = draw(table, request.count, request.per, request.weight, request.seed)
+    except ReadError as error:
+        raise ReadError(error.cause, path=metadata, advice=error.advice) from None
     target = folder / f"metadata{'.json' if isinstance(content, dict) else '.csv'}"
     for path in (target, folder / NOTE):
         if path.exists() and not overwrite:
@@ -97,8 +100,8 @@ def _remarks(request: SampleRequest, short: dict[str, int], without: int) -> Ite
     if short:
         name, have = next(iter(short.items()))
         yield (
-            f"{len(short)} of the groups have fewer than {request.count} pictures, such as {name} with "
-            f"{have}; all of theirs are taken"
+            f"groups with fewer than {request.count} pictures, all of which are taken: {len(short)}, such as "
+            f"{name} with {have}"
         )
     if without:
         yield f"{without} pictures lack {request.per} or {request.weight} and are left out"

@@ -117,8 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _line_of(error: Exception) -> str:
     from ..core.log import as_specimen_error
+    from .console import in_terminal
 
-    return str(as_specimen_error(error))
+    return in_terminal(str(as_specimen_error(error)))
 
 
 def _speak_plainly() -> None:

@@ -64,7 +64,7 @@ class Console:
             said = warning.removeprefix(f"{result.path.name}: ").removeprefix(f"{result.path.stem}: ")
             self.say(f"{name}: warning: {said}")
         if result.status == "failed":
-            self.say(f"{name}: {result.message}")
+            self.say(f"{name}: {in_terminal(result.message)}")
         else:
             if self._bar is None:
                 place = f"[{len(self.results)}/{self.total}] " if self.total else ""
@@ -107,6 +107,11 @@ class Console:
                 ", ".join(f"{counts[kind]} {kind}" for kind in ("done", "skipped", "failed") if counts[kind])
             )
         return 1 if counts["failed"] else 0
+
+
+def in_terminal(message: str) -> str:
+    """Return a message with the option named that a window has a button for."""
+    return message.replace("allow overwriting.", "allow overwriting with --overwrite.")
 
 
 def print_json(content: Any) -> None:

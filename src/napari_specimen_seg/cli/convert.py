@@ -90,6 +90,7 @@ def command(
     and patterns such as "masks/*.tif".
     """
     from ..batch.converting import ConvertRequest, convert_files, written_file
+    from ..batch.sources import DOCUMENTS
     from ..core.exchange.label_studio import LOCAL_FILES
     from ..core.files import read_class_map
     from ..core.files.formats import PICTURE_SUFFIXES
@@ -102,7 +103,8 @@ def command(
     request = ConvertRequest(to, names, images, objects, colors, LOCAL_FILES if address is None else address)
     # A .json file in a folder is more likely to say how the mask beside it was made.
     paths, missing = gather(inputs, suffixes=PICTURE_SUFFIXES | {".geojson"})
-    with Console(len(paths) + len(missing), as_json=as_json) as console:
+    many = any(path.suffix.lower() in DOCUMENTS for path in paths)  # how many pictures shows later
+    with Console(0 if many else len(paths) + len(missing), as_json=as_json) as console:
         for failure in missing:
             console.show(failure)
         for result in interruptible(

@@ -7,6 +7,7 @@ import os
 import re
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -154,7 +155,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         if entry.name == os.fspath(name) or (entry.source == "hub" and entry.name == plain):
             if revision:
                 _refuse_other_revision(entry, revision)
-            _warn_of_folder(entry)
+            _warn_of_folder(entry, Path.cwd())
             return entry.path
     path = Path(name)
     if path.name == "card.json" and path.is_file():
@@ -171,8 +172,10 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     )
 
 
-def _warn_of_folder(entry: LibraryEntry) -> None:
-    folder = Path(entry.name)
+@cache
+def _warn_of_folder(entry: LibraryEntry, here: Path) -> None:
+    """Warn once in each folder."""
+    folder = here / entry.name
     if is_bundle(folder) and not folder.samefile(entry.path):
         name = one_line(entry.name)
         warnings.warn(

@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QVBoxLayout,
+    QWidget,
+)
 
-from ..core.errors import ReadError
+from ..core.errors import ReadError, one_line
 from ..core.progress import Progress, Report
 from ..models.settings import PredictSettings
+from .dock import button, row
 
 if TYPE_CHECKING:
     from ..batch import FileResult
@@ -45,13 +54,47 @@ def ask_folders(parent: QWidget, near: Path | None) -> Folders | None:
     if not pictures:
         return None
     proposed = Path(pictures).with_name(f"{Path(pictures).name}_labels")
-    results, _ = QFileDialog.getSaveFileName(
-        parent, "Folder for the labels", str(proposed), "", options=_FOLDER_OPTIONS
-    )
-    return Folders(Path(pictures), Path(results)) if results else None
+    results = ResultsFolder(parent, proposed).ask()
+    return None if results is None else Folders(Path(pictures), results)
 
 
-_FOLDER_OPTIONS = QFileDialog.Option.ShowDirsOnly | QFileDialog.Option.DontConfirmOverwrite
+class ResultsFolder(QDialog):
+    """Asks for a folder that may be there or not; Qt's own questions take only one of the two.
+
+    Parameters
+    ----------
+    parent : QWidget
+    proposed : Path
+    """
+
+    def __init__(self, parent: QWidget, proposed: Path) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Folder for the labels")
+        self.path = QLineEdit(str(proposed))
+        self.path.setMinimumWidth(420)
+        self.path.setAccessibleName("Folder for the labels")
+        browse = button("…", self._browse, "Choose a folder that is there")
+        kinds = QDialogButtonBox.StandardButton
+        answers = QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        answers.accepted.connect(self.accept)
+        answers.rejected.connect(self.reject)
+        box = QVBoxLayout(self)
+        box.addWidget(QLabel("Write the labels into this folder. Pictures that are done there are skipped."))
+        box.addLayout(row(self.path, browse))
+        box.addWidget(answers)
+
+    def _browse(self) -> None:
+        near = Path(self.path.text())
+        start = near if near.is_dir() else near.parent
+        found = QFileDialog.getExistingDirectory(self, "Folder for the labels", str(start))
+        if found:
+            self.path.setText(found)
+
+    def ask(self) -> Path | None:
+        """Return the folder; None if the person cancelled."""
+        accepted = self.exec() == QDialog.DialogCode.Accepted
+        text = self.path.text().strip()
+        return Path(text).expanduser() if accepted and text else None
 
 
 def batch_work(
@@ -122,4 +165,6 @@ def summary(results: list[FileResult]) -> tuple[str, str]:
     parts += [f"{count['failed']} failed"] if count["failed"] else []
     failures = [f"{r.path}: {r.message}" for r in results if r.status == "failed"]
     warned = [f"{r.path}: {line}" for r in results for line in r.warnings]
+    where = {str(path.parent) for result in results for path in result.outputs[:1]}
+    parts += [f"labels in {one_line(where.pop(), 200)}"] if len(where) == 1 else []
     return ", ".join(parts) + ".", "\n".join(failures + warned)

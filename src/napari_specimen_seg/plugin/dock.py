@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
+    QMainWindow,
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -69,6 +73,9 @@ class Dock(QWidget):
         self._life = _Life()
         self.destroyed.connect(self._life.end)
         self._followed: list[tuple[Any, Callable[..., Any]]] = []
+        self._joining = QTimer(self)
+        self._joining.setSingleShot(True)
+        self._joining.timeout.connect(self._join)
         content = QWidget(self)  # a widget without parent that is made visible is a window of its own
         self.status = StatusLine(hint, content)
         self.status.cancel_asked.connect(self.cancel)
@@ -186,9 +193,29 @@ class Dock(QWidget):
 
     def event(self, event: Any) -> bool:
         """Notice that napari took the dock out of its window: that is how a dock is closed."""
-        if event.type() == QEvent.Type.ParentChange and self.is_open and self.parent() is None:
-            self.shut_down()
+        if event.type() == QEvent.Type.ParentChange and self.is_open:
+            if self.parent() is None:
+                self.shut_down()
+            else:
+                self._joining.start()  # napari has not put it into its place yet
         return bool(super().event(event))
+
+    def _join(self) -> None:
+        """Lie behind or before the other docks of the plugin, not above or below: screens are low."""
+        if not self.is_open:
+            return
+        own, window = _holder(self), self.window()
+        if own is None or own.isFloating() or not isinstance(window, QMainWindow):
+            return
+        place = window.dockWidgetArea(own)
+        for dock in window.findChildren(Dock):
+            other = _holder(dock)
+            if other in (None, own) or not dock.is_open or other.isFloating() or not other.isVisible():
+                continue
+            if window.dockWidgetArea(other) == place and own not in window.tabifiedDockWidgets(other):
+                window.tabifyDockWidget(other, own)
+                own.raise_()
+                return
 
     def closeEvent(self, event: Any) -> None:
         """Stop working when the window goes."""
@@ -247,12 +274,27 @@ def open_dock(viewer: Viewer, kind: type[_Dock], name: str) -> _Dock:
 
 
 def _raise(dock: QWidget) -> None:
-    holder = dock.parent()
-    while holder is not None and not hasattr(holder, "setFloating"):
-        holder = holder.parent()
+    holder = _holder(dock)
     if holder is not None:
         holder.show()
         holder.raise_()
+
+
+def _holder(dock: QWidget) -> Any:
+    """Return the part of the window that a dock lies in, or None."""
+    holder = dock.parent()
+    while holder is not None and not hasattr(holder, "setFloating"):
+        holder = holder.parent()
+    return holder
+
+
+def bring_into_view(widget: QWidget) -> None:
+    """Scroll the dock so that a widget is seen."""
+    area = widget.parentWidget()
+    while area is not None and not isinstance(area, QScrollArea):
+        area = area.parentWidget()
+    if area is not None and widget.isVisible():
+        area.ensureWidgetVisible(widget, 0, 6)
 
 
 # -- small parts ---------------------------------------------------------------------------------------
@@ -282,6 +324,23 @@ def heading(text: str) -> QLabel:
     label = QLabel(text)
     label.setMinimumWidth(HEADING_WIDTH)
     return label
+
+
+class NameBox(QComboBox):
+    """A combo box of names, which often differ at their ends: what is too long is cut in its middle."""
+
+    def paintEvent(self, event: Any) -> None:
+        """Draw the box as Qt does, with a name that fits."""
+        del event
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        field = QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self)
+        middle = Qt.TextElideMode.ElideMiddle
+        option.currentText = self.fontMetrics().elidedText(option.currentText, middle, room.width() - 2)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 def slim(combo: QComboBox) -> QComboBox:

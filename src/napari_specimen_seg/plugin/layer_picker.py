@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from .dock import Dock, slim
+from .dock import Dock, NameBox, slim
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -40,7 +40,7 @@ class LayerPicker(QWidget):
         self._accepts = accepts
         self._layers: list[Layer] = []
         self._told: Layer | None = None
-        self.combo = slim(QComboBox())
+        self.combo = slim(NameBox())
         self.combo.setToolTip(f"The {what} to work on")
         self.combo.setAccessibleName(what.capitalize())
         self.pin = QPushButton()

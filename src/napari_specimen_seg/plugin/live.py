@@ -127,6 +127,11 @@ class Unfinished:
         self.total = 0
         self.touched = False
 
+    def count(self, layer: Any) -> int:
+        """Return how many tiles are done, of results in memory or in the store of their layer."""
+        store = getattr(layer, "store", None)
+        return len(self.done) if store is None else int(store.count)
+
     def touch(self, event: Any = None) -> None:
         """Note that somebody has painted on what is there."""
         del event

@@ -84,6 +84,7 @@ class LiveView(QObject):
 
     def start(self) -> None:
         """Begin to look."""
+        self._note_running(on=True)
         self._timer.start()
 
     def stop(self) -> None:
@@ -91,9 +92,16 @@ class LiveView(QObject):
         self._timer.stop()
         if self.request.layer in self.viewer.layers:
             self.update()
+        self._note_running(on=False)
         if self.preview is not None and self.preview in self.viewer.layers:
             self.viewer.layers.remove(self.preview)
         self.preview = None
+
+    def _note_running(self, *, on: bool) -> None:
+        """Let others know that what is in the layer is about to change."""
+        origin = None if self.layer is None else origin_of(self.layer)
+        if origin is not None:
+            origin.running = on
 
     def remove(self) -> None:
         """Take the layer away; for runs whose result goes into another one."""
@@ -164,6 +172,7 @@ class LiveView(QObject):
         if role == "running":
             self.layer.name = f"{name} (new)"
         insert(self.viewer, self.request.layer, self.layer, role)
+        self._note_running(on=self._timer.isActive())
         if self.preview is not None and self.preview in self.viewer.layers:
             layers = self.viewer.layers
             layers.move(layers.index(self.layer), layers.index(self.preview) + 1)

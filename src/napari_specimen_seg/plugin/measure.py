@@ -23,6 +23,7 @@ from .memory import recall, remember
 from .paintable import PaintableOffer
 from .pictures import describe_layer, layer_path
 from .reproduce import Recipe, Reproduce
+from .results import origin_of
 from .selecting import clicks, show_place
 
 if TYPE_CHECKING:
@@ -185,7 +186,9 @@ class MeasureDock(Dock):
 
     def _on_edit(self, event: Any = None) -> None:
         del event
-        self._timer.start()
+        origin = None if self._watched is None else origin_of(self._watched)
+        if origin is None or not origin.running:  # else there is another tile in a moment
+            self._timer.start()
 
     def _on_shown(self, event: Any = None) -> None:
         """Measure after Undo, which tells no more than that the layer is shown anew."""
@@ -245,9 +248,8 @@ class MeasureDock(Dock):
         for widget in self._results:
             widget.setVisible(True)
         self._on_selected_label()
-        self.status.show_warnings(
-            "" if len(measured.frame) else "There are no labels to measure yet.", warned
-        )
+        said = "" if len(measured.frame) else "There are no labels to measure yet."
+        self.status.show_warnings(said, (*_of_a_part(layer), *warned))
         self.reproduce.refresh()
 
     def show_error(self, error: BaseException) -> None:
@@ -286,7 +288,7 @@ class MeasureDock(Dock):
         """Select the row of the label that was picked in the viewer."""
         del event
         layer, measured = self._watched, self.measured
-        if self._selecting or layer is None or measured is None or measured.numbers is not None:
+        if self._selecting or layer is None or measured is None or not measured.rows_are_labels:
             return
         rows = measured.rows_of(int(layer.selected_label))
         current = self.table.selected_row
@@ -389,6 +391,15 @@ class MeasureDock(Dock):
         self._timer.stop()
         self._unwatch()
         super().shut_down()
+
+
+def _of_a_part(layer: Labels) -> tuple[str, ...]:
+    """Say it where a run was broken off."""
+    origin = origin_of(layer)
+    if origin is None or origin.unfinished is None or not origin.unfinished.total:
+        return ()
+    done, total = origin.unfinished.count(layer), origin.unfinished.total
+    return (f"Only {done} of {total} tiles are segmented: this is measured on a part of the picture.",)
 
 
 def _is_labels(layer: Layer) -> bool:

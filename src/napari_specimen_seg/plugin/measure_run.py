@@ -38,8 +38,7 @@ class Measured:
     labels : SpecimenLabels
         What was measured.
     numbers : list of array or None
-        For each plane (Y, X) the value of the column ``index`` at every pixel; None where that is the
-        label itself.
+        For each plane (Y, X) the specimen at every pixel; None on other levels.
     shown_colors : tuple of str
         How napari colours the rows, for labels without classes.
     """
@@ -63,9 +62,53 @@ class Measured:
         if len(point) != len(shape) or not all(0 <= at < size for at, size in zip(point, shape, strict=True)):
             return None
         plane = int(np.ravel_multi_index(point[:-2], shape[:-2])) if len(shape) > 2 else 0
-        where = self.labels.data[point] if self.numbers is None else self.numbers[plane][point[-2:]]
-        rows = self.rows_of(int(where), plane)
-        return rows[0] if rows and int(where) else None
+        if self.numbers is not None:
+            return self._row_of(int(self.numbers[plane][point[-2:]]), plane)
+        value = int(np.asarray(self.labels.data[point]))
+        if self.rows_are_labels or not value:
+            return self._row_of(value, plane)
+        if self.per == "class":
+            assert self.labels.object_class is not None
+            return self._row_of(int(self.labels.object_class[value]), plane)
+        return self._part_at(point, value, plane)
+
+    def _row_of(self, index: int, plane: int) -> int | None:
+        rows = self.rows_of(index, plane)
+        return rows[0] if rows and index else None
+
+    def _part_at(self, point: tuple[int, ...], value: int, plane: int) -> int | None:
+        """Return the row of the connected part at a point: the one whose box and area the pixels there have.
+
+        Numbering the parts of a large picture takes seconds in which the window would stand still.
+        """
+        y, x = point[-2:]
+        top, left, height, width = (
+            self._whole(name) for name in ("bbox_top", "bbox_left", "height", "width")
+        )
+        hit = (top <= y) & (y < top + height) & (left <= x) & (x < left + width)
+        hit &= self.frame["class_name"].to_numpy() == (
+            self.classes.name_of(value) if self.classes is not None else f"label {value}"
+        )
+        if "plane" in self.frame:
+            hit &= self.frame["plane"].to_numpy() == plane
+        rows = sorted(np.flatnonzero(hit), key=lambda row: float(self.frame["area"].iloc[row]))
+        for row in rows[:-1]:  # what is none of the smaller ones is the last
+            box = slice(top[row], top[row] + height[row]), slice(left[row], left[row] + width[row])
+            place: Any = (*point[:-2], *box)
+            part = part_at(np.asarray(self.labels.data[place]) == value, y - top[row], x - left[row])
+            if int(part.sum()) == int(self.frame["area"].iloc[row]):
+                return int(row)
+        return int(rows[-1]) if rows else None
+
+    def _whole(self, name: str) -> NDArray[np.int64]:
+        return self.frame[name].to_numpy().astype(np.int64)
+
+    @property
+    def rows_are_labels(self) -> bool:
+        """Whether the column ``index`` holds the values of the layer."""
+        if self.per == "class":
+            return self.labels.object_class is None
+        return self.per == "object" and not is_class_mask(self.labels)
 
     def plane_index(self, row: int) -> tuple[int, ...]:
         """Return the indices of the plane of a row; () for a single picture."""
@@ -102,7 +145,7 @@ class Measured:
 
     def label_of(self, row: int) -> int | None:
         """Return the value that the layer shows for a row, or None if it shows none of its own."""
-        if self.numbers is None:
+        if self.rows_are_labels:
             return int(self.frame["index"].iloc[row])
         return self.class_id(row) if self.per == "object" else None
 
@@ -141,28 +184,30 @@ def measure_work(labels: SpecimenLabels, per: Per) -> Callable[[Report], Measure
         report(Progress("measuring", 0, 0))
         frame = measure(labels, per=per)
         report(Progress("measuring", 0, 0))
-        return Measured(frame, per, labels, _numbers(labels, per))
+        return Measured(frame, per, labels, _specimens(labels) if per == "specimen" else None)
 
     return work
 
 
-def _numbers(labels: SpecimenLabels, per: Per) -> list[NDArray[Any]] | None:
-    """Give objects or specimens the numbers that `measure` gives them, plane by plane."""
+def _specimens(labels: SpecimenLabels) -> list[NDArray[Any]]:
+    """Give specimens the numbers that `measure` gives them, plane by plane."""
     import warnings
 
     from ..core.instances import find_specimens
-    from ..core.regions import components
 
-    planes = [labels.data[at] for at in np.ndindex(*labels.data.shape[:-2])]
-    if per == "class":
-        table = labels.object_class
-        return None if table is None else [np.asarray(table)[np.asarray(plane)] for plane in planes]
-    if per == "object" and not is_class_mask(labels):
-        return None
-    find = components if per == "object" else find_specimens
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SpecimenWarning)  # told by `measure` already
-        return [find(np.asarray(plane))[0] for plane in planes]
+        planes = (labels.data[at] for at in np.ndindex(*labels.data.shape[:-2]))
+        return [find_specimens(np.asarray(plane))[0] for plane in planes]
+
+
+def part_at(mask: NDArray[np.bool_], y: int, x: int) -> NDArray[np.bool_]:
+    """Return the connected part of a mask at a pixel; pixels that touch at a corner are connected."""
+    from ..core.regions import connected
+
+    parts = connected(mask.astype(np.uint8))[0]
+    part: NDArray[np.bool_] = parts == parts[y, x]
+    return part
 
 
 def is_class_mask(labels: SpecimenLabels) -> bool:

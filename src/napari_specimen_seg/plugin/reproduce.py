@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import (
     QApplication,
@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .dock import button, quiet, row
+from .dock import bring_into_view, button, quiet, row
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,13 @@ class Reproduce(QWidget):
         box.addLayout(row(QLabel("Settings"), self.save, self.copy_settings))
         box.addWidget(self.settings)
         self.setVisible(False)
+        self._unfolded = QTimer(self)  # until the layout has found its place
+        self._unfolded.setSingleShot(True)
+        self._unfolded.setInterval(30)
+        self._unfolded.timeout.connect(self._show_all)
+
+    def _show_all(self) -> None:
+        bring_into_view(self)
 
     def refresh(self) -> None:
         """Show the recipe of the moment, if anything is shown."""
@@ -120,6 +127,8 @@ class Reproduce(QWidget):
     def _turn(self, on: bool) -> None:
         self.setVisible(on)
         self.refresh()
+        if on:
+            self._unfolded.start()
 
 
 def copy(text: str) -> None:

@@ -47,6 +47,8 @@ class Origin:
         For each plane the checksums of all contents that runs put there, and what made each.
     unfinished : live.Unfinished or None
         What a run that was broken off needs to go on.
+    running : bool
+        Whether a run is still writing into the layer.
     """
 
     picture: str
@@ -54,12 +56,19 @@ class Origin:
     role: Role
     written: dict[Plane, dict[int, dict[str, Any]]] = field(default_factory=dict)
     unfinished: Any = None
+    running: bool = False
 
 
 def origin_of(layer: Layer) -> Origin | None:
     """Return what a layer remembers of the run that made it; None for all other layers."""
     origin = layer.metadata.get(KEY)
     return origin if isinstance(origin, Origin) and origin.layer == str(layer.unique_id) else None
+
+
+def is_result_of(layer: Layer, picture: Layer | None) -> bool:
+    """Tell whether a layer was made from a picture of the viewer."""
+    origin = origin_of(layer)
+    return origin is not None and picture is not None and origin.picture == str(picture.unique_id)
 
 
 def find_result(
@@ -138,7 +147,8 @@ def provenance_now(layer: Labels) -> dict[str, Any]:
     """
     latest = dict(layer.metadata.get("provenance") or {})
     origin = origin_of(layer)
-    if layer.metadata.get(EDITED):
+    by_hand = origin is None and len(getattr(layer, "_undo_history", ())) > 0  # of a file that was opened
+    if layer.metadata.get(EDITED) or (by_hand and latest):
         return {**latest, "edited": True}
     if origin is None or hasattr(layer, "store"):
         return latest

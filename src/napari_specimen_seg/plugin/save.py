@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
+SUFFIXES = (".tif", ".tiff", ".png")
 FILTERS = "TIFF with class names and pixel size (*.tif *.tiff);;PNG with palette (*.png)"
 
 
@@ -37,13 +41,37 @@ def ask_where(parent: QWidget, labels: Labels, picture: Image | None) -> Path | 
     Path or None
         None if the person cancelled.
     """
-    source = None if picture is None else layer_path(picture)
-    name = f"{labels.name if picture is None else picture.name}_labels.tif"
-    proposed = str(source.with_name(name)) if source is not None else name
-    path, _ = QFileDialog.getSaveFileName(parent, "Save labels", proposed, FILTERS)
+    path, _ = QFileDialog.getSaveFileName(parent, "Save labels", str(proposed(labels, picture)), FILTERS)
     if not path:
         return None
+    _last.clear()
+    _last.append(Path(path).parent)
     return Path(path) if Path(path).suffix else Path(f"{path}.tif")
+
+
+_last: list[Path] = []
+"""The folder that was saved to before, in this session."""
+
+
+def proposed(labels: Labels, picture: Image | None) -> Path:
+    """Return what labels may be saved as: the file they came from, else a name after their picture.
+
+    Beside the picture, unless nobody keeps pictures there: samples lie in the folder of a program.
+    """
+    own = layer_path(labels) if picture is None else None
+    if own is not None and own.suffix.lower() in SUFFIXES and _is_ours(own.parent):
+        return own
+    source = own if picture is None else layer_path(picture)
+    name = f"{labels.name}.tif" if picture is None else f"{picture.name}_labels.tif"
+    if source is not None and _is_ours(source.parent):
+        return source.with_name(name)
+    return (_last[0] if _last else Path.home()) / name
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell whether a person may write into a folder and it belongs to no program."""
+    programs = {Path(path) for path in sysconfig.get_paths().values()} | {Path(sys.prefix)}
+    return os.access(folder, os.W_OK) and not any(folder.is_relative_to(program) for program in programs)
 
 
 def save_work(viewer: Viewer, layer: Labels, picture: Image | None, path: Path) -> Callable[[Report], Path]:

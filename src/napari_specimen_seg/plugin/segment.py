@@ -20,7 +20,7 @@ from .options import ModelOptions
 from .picture_choice import PictureChoice
 from .pictures import layer_path, picture_of
 from .reproduce import Recipe, Reproduce
-from .results import find_result, planes_of
+from .results import find_result, is_result_of, planes_of
 from .segment_live import LiveRuns
 from .segment_recipe import segment_recipe
 from .segment_run import Request, Result, ask_to_replace, done_text, edit_check
@@ -52,7 +52,8 @@ class SegmentDock(Dock):
         self._folder: Path | None = None
         self._has_recalled = False
         self._request: Request | None = None
-        self._result: Labels | None = None
+        self._result: Labels | None = None  # of the chosen picture and model
+        self._shown: Labels | None = None  # whose classes are shown, and which is measured and saved
         self._make_controls()
         self._arrange()
         self._connect()
@@ -107,6 +108,7 @@ class SegmentDock(Dock):
         self.options.changed.connect(self._on_setting)
         self.legend.class_chosen.connect(self.paint_class)
         self.follow(self.viewer.layers.events.removed, self._find_result)
+        self.follow(self.viewer.layers.selection.events.active, self._find_result)
 
     def open_models(self) -> None:
         """Open the Models dock, where models are imported and pulled."""
@@ -166,20 +168,31 @@ class SegmentDock(Dock):
         found = None
         if layer is not None and card is not None and layer in self.viewer.layers:
             found = find_result(self.viewer, layer, "labels", card.class_map)
-        if self._result is not None and found is not self._result:
-            self.unfollow(self._result.events.selected_label)
-        if found is not None and found is not self._result:
-            self.follow(found.events.selected_label, self._on_selected_label)
         self._result = found
-        self.legend.show_classes(card.class_map if card is not None and found is not None else None)
+        self._show_classes_of(self._selected_labels() or found)
+
+    def _selected_labels(self) -> Labels | None:
+        """Return the selected layer if it is one of labels with classes, wherever these are from."""
+        layer = self.viewer.layers.selection.active
+        is_labels = getattr(layer, "_type_string", "") == "labels" and layer in self.viewer.layers
+        return layer if is_labels and layer.metadata.get("class_map") is not None else None
+
+    def _show_classes_of(self, labels: Labels | None) -> None:
+        if self._shown is not None and labels is not self._shown:
+            self.unfollow(self._shown.events.selected_label)
+        if labels is not None and labels is not self._shown:
+            self.follow(labels.events.selected_label, self._on_selected_label)
+        self._shown = labels
+        numbered = labels is None or labels.metadata.get("object_class") is not None
+        self.legend.show_classes(None if labels is None or numbered else labels.metadata.get("class_map"))
         for widget in (self.measure, self.save):
-            widget.setVisible(found is not None)
+            widget.setVisible(labels is not None)
         self._on_selected_label()
 
     def _on_selected_label(self, event: Any = None) -> None:
         del event
-        if self._result is not None:
-            self.legend.show_selected(int(self._result.selected_label))
+        if self._shown is not None:
+            self.legend.show_selected(int(self._shown.selected_label))
 
     # -- what was chosen for this folder before ----------------------------------------------------
 
@@ -347,32 +360,38 @@ class SegmentDock(Dock):
     # -- with the result ---------------------------------------------------------------------------
 
     def paint_class(self, class_id: int) -> None:
-        """Take up a class for painting on the result."""
-        if self._result is None:
+        """Take up a class for painting on the labels whose classes are shown."""
+        labels = self._shown
+        if labels is None:
             return
-        self._result.visible = True
-        self.viewer.layers.selection.active = self._result
-        self._result.selected_label = class_id
-        self._result.mode = "paint"
+        labels.visible = True
+        self.viewer.layers.selection.active = labels
+        labels.selected_label = class_id
+        labels.mode = "paint"
 
     def open_measure(self) -> None:
-        """Open the Measure dock with the result."""
+        """Open the Measure dock with the labels; with separated objects, where there are such."""
         from .measure import MeasureDock
 
-        if self._result is not None:
-            open_dock(self.viewer, MeasureDock, "Measure").choose(self._result)
+        labels = self._shown
+        if labels is self._result and self.picker.layer is not None and self.settings.instances:
+            labels = find_result(self.viewer, self.picker.layer, "objects") or labels
+        if labels is not None:
+            open_dock(self.viewer, MeasureDock, "Measure").choose(labels)
 
     def save_labels(self) -> None:
         """Ask for a file and write the labels to it."""
         from .save import ask_where, save_work
 
-        if self._result is None or self.job is not None:
+        labels = self._shown
+        if labels is None or self.job is not None:
             return
-        path = ask_where(self, self._result, self.picker.layer)
+        picture = self.picker.layer if is_result_of(labels, self.picker.layer) else None
+        path = ask_where(self, labels, picture)
         if path is not None:
             self.run(
-                f"Save {self._result.name}",
-                save_work(self.viewer, self._result, self.picker.layer, path),
+                f"Save {labels.name}",
+                save_work(self.viewer, labels, picture, path),
                 lambda written, warned: self.status.show_warnings(f"Saved as {written}.", warned),
                 shown=False,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..classes import MAX_ID, ClassMap, free_color
-from ..errors import ReadError, WriteError
+from ..errors import ReadError, SpecimenWarning, WriteError
 from ..image import SpecimenLabels
 from ..outlines import Polygon, area, box, fill, outlines
 from ..regions import components
@@ -173,6 +174,12 @@ def drawn(labels: SpecimenLabels, name: str) -> tuple[Picture, ClassMap]:
     subject = subject_of(labels)
     plane = np.asarray(labels.data)
     if subject.number_objects:
+        if labels.object_class is None:
+            warnings.warn(
+                f"{labels.name}: without class map its values are taken for numbers of objects",
+                SpecimenWarning,
+                stacklevel=2,
+            )
         numbers = plane
         owner = subject.classes_of(np.arange(int(plane.max(initial=0)) + 1))
         owner = np.minimum(owner, 1) if labels.object_class is None else owner
