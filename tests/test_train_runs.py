@@ -12,7 +12,8 @@ from contextlib import suppress
 import numpy as np
 import psutil
 import pytest
-from qtpy.QtCore import QSettings, QTimer
+from PIL import Image
+from qtpy.QtCore import QSettings, Qt, QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QMessageBox
 
@@ -25,6 +26,7 @@ from napari_specimen_seg.core.errors import SpecimenError
 from napari_specimen_seg.plugin import train_rate, train_watch
 from napari_specimen_seg.plugin.train import TrainDock
 from napari_specimen_seg.plugin.train_curves import CLASSES, RATE, spread, upper
+from napari_specimen_seg.plugin.train_findings import FindingsList
 from napari_specimen_seg.plugin.train_left import left_runs, note_run
 from napari_specimen_seg.plugin.train_rate import Found
 from napari_specimen_seg.training.config import TrainConfig
@@ -426,6 +428,60 @@ def test_helpers_of_a_training_are_nobodys_pictures(dock):
     dock.data.use_layers()
     assert dock.data.pairs == []
     assert not _is_picture(helper)
+
+
+@pytest.fixture
+def odd_masks(tmp_path):
+    """Nine pictures; the masks of three are too low."""
+    data = write_pictures(tmp_path / "odd", 9)
+    for number in (2, 5, 7):
+        Image.fromarray(np.ones((50, 64), np.uint8)).save(data / "labels" / f"p{number:02}.png")
+    return data
+
+
+def test_a_finding_names_its_picture_and_a_click_moves_the_view_to_it(dock, qtbot, odd_masks):
+    dock.viewer.add_image(np.zeros((3000, 3000), np.uint8), name="big")
+    looked(dock, odd_masks, qtbot)
+    found = dock.data.findings
+    lines = [found.item(i) for i in range(found.count())]
+    assert lines[0].text() == "✖ p02.png: the mask has 50 x 64 pixels, its picture 64 x 64"
+    assert found.toolTip() == ""
+    plain = next(line for line in lines if "only" in line.text())
+    assert "Click" in lines[0].toolTip()
+    assert "Click" not in plain.toolTip()
+    assert not plain.flags() & Qt.ItemFlag.ItemIsSelectable
+    for _ in range(2):  # the second time it is open already
+        dock.data.open_finding(lines[0])
+        assert [layer.name for layer in dock.viewer.layers] == ["big", "p02", "p02 [1]"]
+    camera = getattr(dock.viewer, "scene", dock.viewer).camera
+    np.testing.assert_allclose(camera.center[-2:], (31.5, 31.5))
+
+
+def test_the_last_finding_can_be_read_whole(qtbot, tmp_path):
+    made = FindingsList()
+    qtbot.addWidget(made)
+    made.resize(240, 50)
+    made.show()
+    text = "a line about a picture that is so long that it wraps"
+    made.show_findings([("warning", f"{number} {text}", ()) for number in range(7)])
+    for width in (240, 150, 400):
+        made.resize(width, made.height())
+        QApplication.processEvents()
+        made.scrollToBottom()
+        last = made.visualItemRect(made.item(6))
+        assert last.bottom() <= made.viewport().height()
+        assert last.height() >= made.sizeHintForRow(6)
+    made.show_findings([("warning", "short", ())])
+    assert made.height() < 40
+
+
+def test_what_a_run_is_refused_for_names_the_file_once(tmp_path, odd_masks, capsys):
+    from napari_specimen_seg.cli import main
+
+    given = ["--images", str(odd_masks / "images"), "--labels", str(odd_masks / "labels")]
+    assert main(["train", *given, "-o", str(tmp_path / "m"), "--device", "cpu"]) == 1
+    assert "p02.png: the mask has 50 x 64 pixels" in (said := capsys.readouterr().err)
+    assert said.count("p02.png") == 1
 
 
 def test_offenders_among_open_layers_are_selected(dock, qtbot):

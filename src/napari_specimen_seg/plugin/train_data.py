@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
     QFileDialog,
-    QListWidget,
     QListWidgetItem,
     QMenu,
     QPushButton,
@@ -24,10 +23,12 @@ from qtpy.QtWidgets import (
 from ..core.errors import SpecimenError, one_line
 from ..core.progress import Progress, Report
 from .dock import PLUGIN, heading, quiet, row, slim
+from .pictures import layer_path
+from .train_findings import FindingsList, files_of, fit_view
 from .train_layers import Held, OpenPair, TooFewError, folders_in, hold, open_pairs
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
     from ..core.classes import ClassMap
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from .train_settings import Section
 
 BACKGROUND, UNLABELLED = "is background", "means not labelled"
-FILES = 0x0100
-MOST_FINDINGS_PX = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +157,7 @@ class DataPicker(QWidget):
             {"Folder…": self._ask_labels, "COCO file (JSON)…": self._ask_coco},
         )
         self.about = quiet("Choose a folder of pictures and a folder of masks.")
-        self.findings = QListWidget()
-        self.findings.setWordWrap(True)
-        self.findings.setVisible(False)
-        self.findings.setToolTip("Click to open the picture")
+        self.findings = FindingsList()
         self.zero = slim(QComboBox())
         self.zero.addItems([BACKGROUND, UNLABELLED])
         self.zero.setToolTip(
@@ -261,30 +257,17 @@ class DataPicker(QWidget):
             f"{looked.learn} to learn from, {looked.validate} to validate on{mend}"
         )
         self.about.setToolTip(", ".join(looked.classes))
-        self.findings.clear()
-        for severity, text, files in looked.findings:
-            item = QListWidgetItem(("✖ " if severity == "error" else "▲ ") + text)
-            item.setData(FILES, [str(path) for path in files])
-            item.setToolTip(f"{text}\nClick to open it" if files else text)
-            self.findings.addItem(item)
-        self.findings.setVisible(bool(looked.findings))
-        self.fit_findings()
-
-    def fit_findings(self) -> None:
-        """Make the list as high as its content, up to a limit."""
-        height = sum(self.findings.sizeHintForRow(i) for i in range(self.findings.count()))
-        self.findings.setFixedHeight(min(MOST_FINDINGS_PX, height + 6))
-
-    def resizeEvent(self, event: Any) -> None:
-        """Give the list of findings the height that its lines have at the new width."""
-        super().resizeEvent(event)
-        self.fit_findings()
+        self.findings.show_findings(looked.findings)
 
     def open_finding(self, item: QListWidgetItem) -> None:
         """Bring the offenders of a finding into view: open their files, or select their layers."""
-        for path in map(Path, item.data(FILES) or []):
+        opened: list[Layer] = []
+        for path in files_of(item):
             if not self._select(path.stem) and path.is_file():
-                self._open(path)
+                opened += self._open(path)
+        if opened:
+            self._viewer.layers.selection.active = opened[-1]
+            fit_view(self._viewer, opened)
 
     def _select(self, stem: str) -> bool:
         """Bring an open pair, or a plane of it, into view; tell whether there is one of this name."""
@@ -303,12 +286,19 @@ class DataPicker(QWidget):
         for axis in range(len(plane)):
             self._viewer.dims.set_point(lead + axis, world[axis])
         self._viewer.layers.selection.active = pair.labels
+        fit_view(self._viewer, [pair.picture])
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: Path) -> list[Layer]:
+        """Show a file and return its layers; one that is open is not opened again."""
+        layers = [layer for layer in self._viewer.layers if layer_path(layer) == path]
         try:
-            self._viewer.open(path, plugin=PLUGIN)
+            layers = layers or self._viewer.open(path, plugin=PLUGIN)
         except Exception as error:  # whatever a reader raises is to be shown
             self.refused.emit(error)
+            return []
+        for layer in layers:
+            layer.visible = True
+        return layers
 
     # -- events --------------------------------------------------------------------------------------
 

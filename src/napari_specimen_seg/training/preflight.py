@@ -30,7 +30,7 @@ class Finding:
     what : str
         In one line.
     files : tuple of Path
-        The offenders.
+        The offenders; the last is the one to be mended.
     """
 
     severity: Literal["error", "warning"]
@@ -81,7 +81,9 @@ def check_data(
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise SpecimenError(errors[0].what + more, path=errors[0].files[0] if errors[0].files else None)
+        path = errors[0].files[-1] if errors[0].files else None
+        what = errors[0].what.removeprefix(f"{path.name}: " if path else "")  # the path is told anyway
+        raise SpecimenError(what + more, path=path)
     return [finding.what for finding in findings]
 
 
@@ -100,7 +102,9 @@ def _count(
             image = read_image(pair.picture)
             target = read_target(pair, config.data, class_map, (image.height, image.width))
         except SpecimenError as error:
-            findings.append(Finding("error", error.cause, (error.path or pair.picture,)))
+            path = error.path or pair.picture
+            files = (path,) if path == pair.picture else (pair.picture, path)  # a mask is seen on its picture
+            findings.append(Finding("error", f"{path.name}: {error.cause}", files))
             continue
         labelled = target[target != IGNORE]
         pixels[pair.name] = np.bincount(labelled.ravel(), minlength=len(class_map))
