@@ -24,11 +24,17 @@ from .paintable import PaintableOffer
 from .pictures import describe_layer, layer_path
 from .reproduce import Recipe, Reproduce
 from .results import origin_of
-from .selecting import clicks, show_place
+from .selecting import clicks, mark_place, show_place
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from napari.viewer import Viewer
+
+ONLY = "Hide all other labels in the viewer"
+NOT_ONLY = (
+    "Single parts of a class cannot be hidden: they share its label. Separate objects when you segment "
+    "(More), and measure the layer of objects."
+)
 
 WAIT_MS = 300
 """After an edit, wait so long for the next one before measuring."""
@@ -69,7 +75,7 @@ class MeasureDock(Dock):
         self.view = MeasureView(self.viewer, self)
         self.table = self.view.table
         self.only = QCheckBox("Show selected only")
-        self.only.setToolTip("Hide all other labels in the viewer")
+        self.only.setToolTip(ONLY)
         self.copy = button("Copy", self.copy_table, "Copy the table as it is shown, for a spreadsheet")
         self.save = button("Save table…", self.save_table, "Write all measurements to a CSV file")
         self.reproduce = Reproduce(self.recipe)
@@ -164,6 +170,7 @@ class MeasureDock(Dock):
         layer.mouse_drag_callbacks.append(self._on_mouse)
 
     def _unwatch(self) -> None:
+        self._unmark()
         layer, self._watched = self._watched, None
         if layer is None:
             return
@@ -179,10 +186,15 @@ class MeasureDock(Dock):
             layer.show_selected_label = False
 
     def _forget(self) -> None:
+        self._unmark()
         self._timer.stop()
         self.view.measured = None
         for widget in self._results:
             widget.setVisible(False)
+
+    def _unmark(self) -> None:
+        if self._watched is not None and self.measured is not None:
+            mark_place(self.viewer, self._watched, self.measured, None)
 
     def _on_edit(self, event: Any = None) -> None:
         del event
@@ -244,7 +256,9 @@ class MeasureDock(Dock):
             return
         if measured.classes is None:
             measured = replace(measured, shown_colors=label_colors(layer, measured.frame["index"].to_numpy()))
+        self._unmark()
         self.view.show_measured(measured)
+        self._offer_only(measured)
         for widget in self._results:
             widget.setVisible(True)
         self._on_selected_label()
@@ -280,7 +294,9 @@ class MeasureDock(Dock):
             value = measured.label_of(number)
             if value is not None:
                 layer.selected_label = value
+            self.viewer.layers.selection.active = layer
             show_place(self.viewer, layer, measured, number)
+            mark_place(self.viewer, layer, measured, number)
         finally:
             self._selecting = False
 
@@ -310,11 +326,20 @@ class MeasureDock(Dock):
         if number is None:
             return
         self.table.select_row(number)
+        mark_place(self.viewer, self._watched, self.measured, number)
         value = self.measured.label_of(number)
         if value is not None:
             self._selecting = True
             self._watched.selected_label = value
             self._selecting = False
+
+    def _offer_only(self, measured: Measured) -> None:
+        """Offer to hide all but the selected label where each row has a label of its own."""
+        can = measured.rows_are_labels
+        self.only.setEnabled(can)
+        self.only.setToolTip(ONLY if can else NOT_ONLY)
+        if not can:
+            self.only.setChecked(False)
 
     def _on_only(self, on: bool) -> None:
         if self._watched is not None:

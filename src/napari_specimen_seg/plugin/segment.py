@@ -173,9 +173,12 @@ class SegmentDock(Dock):
 
     def _selected_labels(self) -> Labels | None:
         """Return the selected layer if it is one of labels with classes, wherever these are from."""
+        from napari.layers import Labels
+
         layer = self.viewer.layers.selection.active
-        is_labels = getattr(layer, "_type_string", "") == "labels" and layer in self.viewer.layers
-        return layer if is_labels and layer.metadata.get("class_map") is not None else None
+        if not isinstance(layer, Labels) or layer not in self.viewer.layers:
+            return None
+        return layer if layer.metadata.get("class_map") is not None else None
 
     def _show_classes_of(self, labels: Labels | None) -> None:
         if self._shown is not None and labels is not self._shown:
