@@ -256,6 +256,25 @@ def test_a_mask_is_made_again_to_the_same_bytes(tmp_path, model):
     assert bytes_in(tmp_path / "again") == bytes_in(tmp_path / "out")
 
 
+def test_records_of_one_name_from_two_folders_are_made_again(tmp_path, model):
+    for folder in "ab":
+        predict([picture(tmp_path / folder / "x.tif")], model, tmp_path / f"out {folder}")
+    records = [tmp_path / f"out {folder}" / "x.json" for folder in "ab"]
+    assert [result.status for result in repeat(records, tmp_path / "again")] == ["done", "done"]
+    names = sorted(path.name for path in (tmp_path / "again").glob("*.tif"))
+    assert names == ["out a_x.tif", "out b_x.tif"]
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(tmp_path, model, monkeypatch):
+    from napari_specimen_seg.batch import predicting
+
+    monkeypatch.setattr(predicting.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(predicting, "_picture", None)  # which would be read next
+    (result,) = predict([picture(tmp_path / "x.tif")], model, tmp_path / "out" / "deeper")
+    assert result.status == "failed"
+    assert "writing is not allowed here" in result.message
+
+
 def test_a_model_that_has_a_name_keeps_it(tmp_path, monkeypatch):
     monkeypatch.setenv("SPECIMEN_SEG_MODELS", str(tmp_path / "own"))
     write_model(tmp_path / "own" / "fake")

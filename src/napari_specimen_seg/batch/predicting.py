@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..core.errors import CancelledError, DeviceError, ModelError, SpecimenError, WriteError
+from ..core.files.atomic import write_error
 from ..core.image import PixelSize, SpecimenImage, spacing_of
 from ..core.progress import Report, silent
 from ..core.provenance import sha256_of
@@ -208,6 +211,7 @@ def _predict(task: PredictTask, report: Report) -> tuple[tuple[Path, ...], str]:
     request = task.request
     if not task.overwrite and is_finished(task.job, request, task.model):
         return _there(task.job), "it is done already"
+    _refuse_unwritable(task.job.folder)
     image = _picture(task)
     settings = task.repeats.settings_then() if task.repeats else task.settings
     predictor = _predictor(task)
@@ -248,6 +252,13 @@ def _there(job: PredictJob) -> tuple[Path, ...]:
 def _refuse_own_picture(job: PredictJob) -> None:
     if any(path.exists() and path.samefile(job.picture) for path in job.outputs if job.picture.exists()):
         raise WriteError("the result would replace the picture itself", advice="Choose another folder.")
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """Refuse before the work, not after it."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if there.is_dir() and not os.access(there, os.W_OK):
+        raise write_error(PermissionError(errno.EACCES, "not allowed"), folder)
 
 
 def _picture(task: PredictTask) -> SpecimenImage:

@@ -10,7 +10,7 @@ from ..core.errors import CancelledError, ModelError, ReadError, WriteError, one
 from ..core.progress import Report, silent
 from ..core.provenance import sha256_of
 from ..models.predictor import load_model
-from .jobs import PredictJob
+from .jobs import PredictJob, plan_jobs
 from .predicting import Load, PredictTask, predict_one
 from .record import RunRecord, is_name
 from .results import FileResult, failed
@@ -52,10 +52,11 @@ def repeat_files(
         With the record as `path`. Failed also if the new files are not the same to the last byte; they
         are kept then.
     """
+    stems = {job.picture: job.stem for job in plan_jobs(records, folder)}
 
     def work(path: Path, report: Report) -> FileResult:
         try:
-            return _repeat(path, folder, images, model, overwrite, report, load)
+            return _repeat(path, folder, stems[path], images, model, overwrite, report, load)
         except CancelledError:
             raise
         except Exception as error:
@@ -67,6 +68,7 @@ def repeat_files(
 def _repeat(
     path: Path,
     folder: Path,
+    stem: str,
     images: Path | None,
     model: str | Path | None,
     overwrite: bool,
@@ -78,7 +80,7 @@ def _repeat(
         raise WriteError("the masks to compare with are here", path=folder, advice="Choose another folder.")
     given = record.pixel_size
     task = PredictTask(
-        job=PredictJob(_find_picture(path, record, images), folder, path.stem),
+        job=PredictJob(_find_picture(path, record, images), folder, stem),
         model=_find_model(path, record, model),
         card_sha256=record.model.card_sha256,
         settings=record.settings,
@@ -91,7 +93,7 @@ def _repeat(
     result = replace(predict_one(task, report), path=path)
     if result.status == "failed":
         return replace(result, message=f"{one_line(task.job.picture)}: {result.message}")
-    different = _different(result.outputs, record)
+    different = _different(result.outputs, record, path.stem, stem)
     if not different:
         return result
     message = f"{', '.join(different)} is not the same to the last byte"
@@ -126,9 +128,11 @@ def _find_model(path: Path, record: RunRecord, given: str | Path | None) -> str:
     )
 
 
-def _different(outputs: Sequence[Path], record: RunRecord) -> list[str]:
+def _different(outputs: Sequence[Path], record: RunRecord, then: str, now: str) -> list[str]:
+    """Return the names of files that are others; records of one name from two folders get longer names."""
     wanted = record.files.sha256
-    return [p.name for p in outputs if p.name in wanted and sha256_of(p) != wanted[p.name]]
+    before = {path: then + path.name.removeprefix(now) for path in outputs}
+    return [p.name for p in outputs if before[p] in wanted and sha256_of(p) != wanted[before[p]]]
 
 
 def _reasons(then: RunRecord, path: Path) -> str:

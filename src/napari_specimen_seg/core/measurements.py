@@ -177,7 +177,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     ),
     Measurement(
         "equivalent_diameter",
-        "Diameter of equal circle",
+        "Diameter (circle)",
         1,
         _SHAPES,
         lambda r, s: np.sqrt(4 / math.pi * (r.area * (s[0] * s[1]))),
@@ -185,7 +185,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     ),
     Measurement(
         "major_axis",
-        "Length of equal ellipse",
+        "Length (ellipse)",
         1,
         _SHAPES,
         _major,
@@ -194,7 +194,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     ),
     Measurement(
         "minor_axis",
-        "Width of equal ellipse",
+        "Width (ellipse)",
         1,
         _SHAPES,
         _minor,
