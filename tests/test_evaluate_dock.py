@@ -150,6 +150,33 @@ def test_the_folder_of_pictures_beside_the_labels_is_proposed(dock, data):
     assert dock.data.images.path == data / "images"
 
 
+def test_a_folder_can_be_shown_by_a_name(dock, data):
+    line = dock.data.labels
+    line.choose(data / "labels", "validation labels of toy")
+    assert line.line.text() == "validation labels of toy"
+    assert str(data / "labels") in line.line.toolTip()
+    dock.competitors.add_masks(data / "masks")
+    assert dock.request().labels == data / "labels"
+    assert f"--labels {data / 'labels'}" in dock.recipe().command
+    line.line.setText(str(data / "masks"))  # the person typed another
+    assert line.path == data / "masks"
+    line.choose(data / "labels")
+    assert (line.path, line.line.text()) == (data / "labels", str(data / "labels"))
+
+
+def test_a_report_is_not_proposed_where_it_would_be_lost(dock, data, qtbot, monkeypatch):
+    asked = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **_: (asked.append(a[2]), ("", ""))[1])
+    dock.data.labels.choose(data / "labels")
+    dock.competitors.add_masks(data / "masks")
+    dock.evaluate()
+    finish(qtbot, dock)
+    dock.save_report()
+    dock.keep(object(), data / "labels")
+    dock.save_report()
+    assert asked == [str(data / "evaluation"), "evaluation"]
+
+
 def test_chips_can_be_added_and_removed(dock, data):
     assert dock.competitors.add_model("beetle")
     dock.competitors.add_masks(data / "masks")

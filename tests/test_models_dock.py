@@ -1,5 +1,6 @@
 """The Models dock: the list, importing with questions, dropping, pulling, renaming and removing."""
 
+import re
 import threading
 
 import numpy as np
@@ -14,12 +15,15 @@ from test_models import card as make_card
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+from napari_specimen_seg.core.classes import PRESETS
 from napari_specimen_seg.core.errors import CancelledError, ModelError
 from napari_specimen_seg.core.progress import Progress
 from napari_specimen_seg.models import library
 from napari_specimen_seg.models.bundle import read_card, write_bundle
+from napari_specimen_seg.models.card import Softmax, Training
 from napari_specimen_seg.models.importing import Question, QuestionsError
 from napari_specimen_seg.models.predictor import load_model
+from napari_specimen_seg.plugin.card_view import card_html
 from napari_specimen_seg.plugin.model_picker import ModelPicker
 from napari_specimen_seg.plugin.models import ModelsDock
 from onnx_files import by_pixel, node, save
@@ -98,6 +102,26 @@ def test_details_show_card_and_folder(dock, home):
     assert dock.about.isVisible()
     assert str(home / "leaf") in dock.facts.text()
     assert "MIT" in dock.card.text.text()
+
+
+def test_scores_are_a_table_of_classes():
+    scores = {"mean iou": 0.5, "iou head": 0.8, "dice head": 0.9, "iou <i>": 0.1, "iou tail": 0.25}
+    parts = {"class_map": PRESETS["beetle-parts"], "head": Softmax()}
+    html = card_html(make_card(name="x", **parts, scores={"val": scores, "<b>": {"iou": 1.0}}))
+    rows = re.findall(r"<tr>(.*?)</tr>", html)
+    cells = [re.sub(r"&nbsp;|<[^>]*>", "|", row).split("|") for row in rows]
+    assert [[cell for cell in row if cell] for row in cells] == [
+        ["IoU", "Dice"], ["mean", "0.50"], ["head", "0.80", "0.90"], ["tail", "0.25"],
+    ]  # fmt: skip
+    assert "on validation pictures<br>IoU &lt;i&gt; 0.10" in html
+    assert "on &lt;b&gt;<br>IoU 1.00" in html
+    assert html.count("Overlap of mask and truth: 1 is perfect, 0 none.") == 1
+
+
+def test_a_card_is_told_in_plain_words():
+    split = "A specimen and its neighbour are always in one split. val: 30 pictures."
+    html = card_html(make_card(name="x", training=Training(data="beetles", split=split)))
+    assert "are kept together, to learn from or to validate on. Validation: 30 pictures." in html
 
 
 def test_everything_fits_into_a_narrow_dock(dock, net, qtbot):

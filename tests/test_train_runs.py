@@ -130,7 +130,10 @@ def evaluate_what_was_held_out(dock, qtbot):
     qtbot.waitUntil(lambda: dock.job is None, timeout=60_000)
     (other,) = dock.viewer.window._qt_window.findChildren(EvaluateDock)
     assert [chosen.name for chosen in other.competitors.chosen] == ["toy"]
+    assert other.data.labels.line.text() == "validation labels of toy"
+    assert other.data.images.line.text() == "validation pictures of toy"
     masks = sorted(other.data.labels.path.iterdir())
+    assert str(other.data.labels.path) in other.recipe().command
     assert len(masks) == 2
     assert len(list(other.data.images.path.iterdir())) == 2
     assert set(np.unique(read_labels(masks[0]).data)) == {0, 1}

@@ -212,6 +212,18 @@ def test_colours_and_names_of_what_is_drawn_are_all_different():
     assert {item.id for item in grown.foreground} < set(painted.ids)
 
 
+def test_strokes_on_the_background_are_seen_on_white_and_named(panel):
+    draw(panel, BACKGROUND)
+    (layer,) = [each for each in panel._dock.viewer.layers if each.name.endswith("strokes")]
+    shown = layer.colormap.map(BACKGROUND)[:3]
+    assert 0.4 < shown.min() <= shown.max() < 0.6
+    where = layer.data_to_world(np.argwhere(layer.data == BACKGROUND)[0])
+    assert "class_name: background" in layer.get_status(where, world=True)["value"]
+    panel.name.setText("wing")
+    panel.add_class()
+    assert "wing" in layer.features["class_name"].tolist()
+
+
 def test_without_a_picture_it_says_what_to_do(panel):
     assert panel.empty.isHidden()
     panel._dock.viewer.layers.clear()
@@ -407,4 +419,5 @@ def test_rounds_are_told_to_be_learned_in_one(panel, qtbot):
     assert "in one round what was learned in 2" in panel.recipe().note
     assert panel.recipe().command.endswith(" --instant-steps 14")
     panel.out.setText("a/b")
-    assert "is no name of a folder" in panel.recipe().note
+    note = panel.recipe().note
+    assert note == "a model cannot be called 'a/b'. Use letters, digits and spaces in its name."

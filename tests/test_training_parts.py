@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_specimen_seg.core.classes import ClassMap
+from napari_specimen_seg.core.classes import PRESETS, ClassMap
 from napari_specimen_seg.core.errors import ReadError, SpecimenError
 from napari_specimen_seg.training.config import AugmentSettings, DataSettings, LearnSettings, TrainConfig
 from napari_specimen_seg.training.pair import Pair
@@ -500,3 +500,17 @@ def test_a_fall_among_the_first_batches_suggests_no_learning_rate():
     losses = [0.9, 0.5, *[0.5] * 38, *[0.5 - 0.02 * number for number in range(20)]]
     assert 10 ** (-7 + 0.1 * 39) <= _steepest(rates, losses) <= rates[-1]
     assert _steepest(rates[:4], [1.0, 0.9, 0.5, 0.4]) > rates[1]
+
+
+def test_a_model_that_learned_on_has_the_licence_of_the_first_and_says_so(tmp_path):
+    from dock_helpers import write_models
+    from napari_specimen_seg.core.preprocessing import Preprocessing
+    from napari_specimen_seg.training.describe import card_of
+
+    write_models(tmp_path)
+    for start, license_ in (("", ""), (str(tmp_path / "cells"), "CC-BY-4.0")):
+        config = TrainConfig().changed({"network": {"start_from": start}})
+        card = card_of(config, PRESETS["nuclei"], Preprocessing(), [], [], "mine")
+        assert card.license == license_
+        assert ("whose licence CC-BY-4.0 applies" in card.training.notes) == bool(start)
+        assert [source.title for source in card.training.attribution] == ["Beetles <of> NEON"] * bool(start)

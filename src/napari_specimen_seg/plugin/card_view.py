@@ -18,6 +18,22 @@ from .legend import Legend
 _HEADLINES = ("mean iou", "iou", "mean dice", "dice", "f1")
 """Which score stands for a model in one line, the first that it has."""
 
+OVERLAP = "Overlap of mask and truth: 1 is perfect, 0 none"
+"""What IoU means, for those who have not met it."""
+
+_SPLITS = {"val": "validation pictures", "validation": "validation pictures", "test": "test pictures"}
+"""What scores were measured on; cards name it shortly."""
+
+_PLAIN = {
+    r"\bval:": "Validation:",
+    r"\bare always in one split\b": "are kept together, to learn from or to validate on",
+    r"\bnever straddle splits\b": "are kept together, to learn from or to validate on",
+}
+"""Words of cards that say little to people; cards are sealed, so that they are put differently here."""
+
+_MOST_SCORES = 400
+"""A card of somebody else may hold any number."""
+
 _CHECKSUM = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{48}\b")
 """Too long for a line of a dock."""
 
@@ -112,8 +128,8 @@ def card_html(card: ModelCard, *, link_color: str = "inherit") -> str:
     paragraphs = {
         "": escape(card.description),
         "Assumed on import": "<br>".join(escape(text) for text in (card.assumed or {}).values()),
-        "Trained on": escape(" · ".join(filter(None, [training.data, training.split]))),
-        "Scores": "<br>".join(_scores(split, scores) for split, scores in card.scores.items()),
+        "Trained on": escape(" · ".join(filter(None, [training.data, _plain(training.split)]))),
+        "Scores": "".join(_scores(card, split) for split in card.scores),
         "Notes": escape(_CHECKSUM.sub(r"\1…", training.notes)),
         "Licence": escape(card.license or "not stated"),
         "Data by": "<br>".join(_attribution(entry, link_color) for entry in training.attribution),
@@ -124,9 +140,50 @@ def card_html(card: ModelCard, *, link_color: str = "inherit") -> str:
     )
 
 
-def _scores(split: str, scores: Mapping[str, float]) -> str:
-    values = " · ".join(f"{escape(_pretty(name))} {value:.2f}" for name, value in list(scores.items())[:24])
-    return f"{escape(one_line(split, 40))}: {values}"
+def _plain(text: str) -> str:
+    """Return a text of a card in the words of the docks."""
+    for words, plain in _PLAIN.items():
+        text = re.sub(words, plain, text)
+    return text
+
+
+def _scores(card: ModelCard, split: str) -> str:
+    """Return the scores on some pictures: a table of classes by measure, and in a line what fits none."""
+    measures, cells, others = _sorted_scores(card, split)
+    where = escape(_SPLITS.get(split, one_line(split, 40)))
+    rows = ["mean", *(item.name for item in card.class_map)]
+    shown = [row for row in rows if any((row, measure) in cells for measure in measures)]
+    head = "".join(f'<td align="right">&nbsp;&nbsp;<b>{escape(_pretty(name))}</b></td>' for name in measures)
+    body = "".join(_score_row(row, measures, cells) for row in shown)
+    table = f"<table><tr><td></td>{head}</tr>{body}</table>{OVERLAP}." if shown else ""
+    rest = " · ".join(f"{escape(_pretty(name))} {value:.2f}" for name, value in others.items())
+    return f"on {where}{f'<br>{rest}' if rest else ''}{table}"
+
+
+def _score_row(row: str, measures: list[str], cells: Mapping[tuple[str, str], float]) -> str:
+    values = [cells.get((row, measure)) for measure in measures]
+    texts = ("" if value is None else f"{value:.2f}" for value in values)
+    return f"<tr><td>{escape(one_line(row, 40))}</td>" + "".join(
+        f'<td align="right">&nbsp;&nbsp;{text}</td>' for text in texts
+    ) + "</tr>"  # fmt: skip
+
+
+def _sorted_scores(
+    card: ModelCard, split: str
+) -> tuple[list[str], dict[tuple[str, str], float], dict[str, float]]:
+    """Return the measures, their values by row and measure, and the scores that are of no class."""
+    names = {item.name for item in card.class_map}
+    cells: dict[tuple[str, str], float] = {}
+    others: dict[str, float] = {}
+    for name, value in list(card.scores[split].items())[:_MOST_SCORES]:
+        first, _, rest = name.partition(" ")
+        if first == "mean" and rest:
+            cells["mean", rest] = value
+        elif rest in names:
+            cells[rest, first] = value
+        else:
+            others[name] = value
+    return list(dict.fromkeys(measure for _, measure in cells)), cells, others
 
 
 def _pretty(name: str) -> str:

@@ -247,7 +247,8 @@ class EvaluateDock(Dock):
         if evaluated is None or self.job is not None:
             return
         near = self.data.labels.path
-        proposed = near.with_name("evaluation") if near is not None else Path("evaluation")
+        lasting = near is not None and near not in self._kept  # else the report would go with the folder
+        proposed = near.with_name("evaluation") if near is not None and lasting else Path("evaluation")
         options = QFileDialog.Option.ShowDirsOnly | QFileDialog.Option.DontConfirmOverwrite
         chosen, _ = QFileDialog.getSaveFileName(
             self, "Folder for the report", str(proposed), "", options=options

@@ -34,6 +34,8 @@ class FolderLine(QWidget):
     def __init__(self, name: str, tip: str, near: Callable[[], Path | None] = lambda: None) -> None:
         super().__init__()
         self._near = near
+        self._tip = tip
+        self._stands_for: tuple[str, Path] | None = None  # what the line shows instead of a path
         self.line = QLineEdit()
         self.line.setToolTip(tip)
         self.line.setPlaceholderText(tip)
@@ -47,17 +49,29 @@ class FolderLine(QWidget):
     def path(self) -> Path | None:
         """The folder, or None."""
         text = self.line.text().strip()
+        if self._stands_for is not None and text == self._stands_for[0]:
+            return self._stands_for[1]
         return Path(text).expanduser() if text else None
 
-    def choose(self, path: Path | str | None) -> None:
-        """Choose a folder."""
-        self.line.setText("" if path is None else str(path))
+    def choose(self, path: Path | str | None, name: str = "") -> None:
+        """Choose a folder.
+
+        Parameters
+        ----------
+        path : path-like or None
+        name : str
+            What the line shows for a folder whose path tells people nothing.
+        """
+        text = "" if path is None else str(path)
+        self._stands_for = (name, Path(text)) if name and text else None
+        self.line.setText(name if self._stands_for else text)
+        self.line.setToolTip(f"{self._tip}\n{text}" if self._stands_for else self._tip)
         self.changed.emit()
 
     def ask(self) -> None:
         """Ask for a folder."""
         near = self.path or self._near()
-        found = QFileDialog.getExistingDirectory(self, self.line.toolTip(), str(near or ""))
+        found = QFileDialog.getExistingDirectory(self, self._tip, str(near or ""))
         if found:
             self.choose(found)
 

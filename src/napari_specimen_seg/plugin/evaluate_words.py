@@ -11,9 +11,10 @@ from ..core.errors import one_line
 from ..evaluation.compare import Comparison
 from ..evaluation.result import Scores
 from ..evaluation.thumbs import DISAGREEMENT
+from .card_view import OVERLAP
 from .table import FrameModel, FrameTable
 
-IOU = "Overlap of mask and truth: 1 is perfect, 0 none"
+IOU = OVERLAP
 MEAN_IOU = f"{IOU}. The mean is over all classes but the background."
 
 SCORES = {"class_name": "class", "iou": "IoU", "two_people": "two people", "dice": "Dice = F1",

@@ -33,7 +33,7 @@ BACKGROUND = 65535
 MOST_PLANE_AXES = 3
 """Stacks of more axes cannot be segmented."""
 
-_BLACKS, _WHITES = ("#000000", "#000001"), ("#f5f5f5", "#f4f5f5")
+_BLACKS, _GREYS = ("#000000", "#000001"), ("#7f7f7f", "#7e7f7f")  # grey is seen on white paper and on black
 OPACITY = 0.5
 
 
@@ -48,6 +48,7 @@ class Strokes:
         """Give the layer the names and colours of classes."""
         painted = painted_map(class_map)
         self.layer.colormap = class_colormap(painted)
+        self.layer.features = _names(painted)
         self.layer.metadata["class_map"] = painted
 
 
@@ -67,7 +68,7 @@ def painted_map(class_map: ClassMap) -> ClassMap:
     """Return the classes that can be drawn: those of a model, and background."""
     others = [item for item in class_map.foreground if item.id != BACKGROUND]
     taken, names = {item.color for item in others}, {item.name for item in others}
-    nothing, ground = (next(c for c in colors if c not in taken) for colors in (_BLACKS, _WHITES))
+    nothing, ground = (next(c for c in colors if c not in taken) for colors in (_BLACKS, _GREYS))
     name = next(n for n in ("background", "nothing of these", "what is no class") if n not in names)
     return ClassMap(
         classes=(
@@ -81,7 +82,7 @@ def painted_map(class_map: ClassMap) -> ClassMap:
 def with_class(class_map: ClassMap, name: str) -> ClassMap:
     """Return classes with one more, in a colour that none of them has."""
     class_id = max(i for i in class_map.ids if i != BACKGROUND) + 1
-    taken = {item.color for item in class_map} | {*_BLACKS, *_WHITES}
+    taken = {item.color for item in class_map} | {*_BLACKS, *_GREYS}
     color = default_color(class_id)
     while color in taken:
         color = f"#{(int(color[1:], 16) + 0x10307) % 0x1000000:06x}"
@@ -129,11 +130,18 @@ def strokes_layer(viewer: Viewer, picture: Image, class_map: ClassMap) -> Labels
         np.zeros((*image.planes(), image.height, image.width), np.uint16),
         name=f"{picture.name} strokes",
         colormap=class_colormap(painted),
+        features=_names(painted),
         metadata={STROKES: str(picture.unique_id), HELPER: True, "class_map": painted},
         **placement_of(picture),
     )
     layer.brush_size = max(4, round(min(image.height, image.width) / 60))
     return layer
+
+
+def _names(class_map: ClassMap) -> dict[str, NDArray[Any]]:
+    """Return what napari says of the value under the pointer."""
+    names = [item.name for item in class_map]
+    return {"index": np.array(class_map.ids), "class_name": np.array(names, dtype=object)}
 
 
 def _refuse_too_large(image: SpecimenImage) -> None:

@@ -366,7 +366,7 @@ class TrainDock(Dock):
             self.show_error(problem)
         elif finished:
             best = self.curves.best
-            score = f" Mean IoU {best['mean_iou']:.3f} on validation." if best else ""
+            score = f" Mean IoU {best['mean_iou']:.3f} on validation pictures; 1 is perfect." if best else ""
             self.status.show_hint(f"Done: {run.folder.name if run else ''}.{score}")
         elif not self.status.bar.isHidden():
             self.overlay.remove()

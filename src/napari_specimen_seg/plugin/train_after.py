@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtWidgets import QWidget
 
+from ..core.errors import one_line
 from ..core.progress import Progress, Report
 from ..core.temporary import temporary_folder
 from .dock import Dock, button, open_dock, row
@@ -108,14 +109,15 @@ class AfterTraining(QWidget):
         dock = open_dock(self._dock.viewer, EvaluateDock, "Evaluate")
         dock.keep(found, found.images, found.labels)
         dock.data.from_folders.setChecked(True)
-        dock.data.images.choose(found.images)
-        dock.data.labels.choose(found.labels)
+        dock.data.images.choose(found.images, f"validation pictures of {one_line(model.name, 60)}")
+        dock.data.labels.choose(found.labels, f"validation labels of {one_line(model.name, 60)}")
         if found.ignore is not None:
             dock.ignore.setText(str(found.ignore))
         if str(model) not in [chosen.model for chosen in dock.competitors.chosen]:
             dock.competitors.add_model(str(model))
         self._dock.status.show_hint(
-            f"{found.count} pictures that it did not learn from wait in the Evaluate dock."
+            f"{found.count} picture{'s' * (found.count != 1)} that it did not learn from "
+            f"wait{'s' * (found.count == 1)} in the Evaluate dock."
         )
 
 

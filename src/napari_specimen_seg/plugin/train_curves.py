@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton, QTabWidget, QVBoxLayout, QWidget
 from superqt import QFlowLayout
 
+from .card_view import OVERLAP
 from .legend import swatch
 from .plot_canvas import Plot
 
@@ -55,6 +56,8 @@ class Curves(QWidget):
         self.plots = [Plot(viewer, HEIGHT) for _ in TITLES]
         for title, plot in zip(TITLES, self.plots, strict=True):
             self.tabs.addTab(plot, title)
+        for which in (SCORE, CLASSES):
+            self.plots[which].setToolTip(f"IoU and Dice. {OVERLAP}" if which == SCORE else f"IoU. {OVERLAP}")
         self.tabs.setFixedHeight(HEIGHT + 32)
         self.chips: dict[str, QPushButton] = {}
         self._chip_row = QWidget()
@@ -161,7 +164,7 @@ class Curves(QWidget):
         self._mark_best(plot, "validation_loss", tell=False)
 
     def _draw_score(self, plot: Plot) -> None:
-        self._axes(plot, "on validation", (0, 1))
+        self._axes(plot, "validation pictures", (0, 1))
         color = plot.text_color
         lines = {
             "IoU": ([e["mean_iou"] for e in self.epochs], color, False),
@@ -171,7 +174,7 @@ class Curves(QWidget):
         self._mark_best(plot, "mean_iou", tell=True)
 
     def _draw_classes(self, plot: Plot) -> None:
-        self._axes(plot, "IoU on validation", (0, 1))
+        self._axes(plot, "IoU, validation pictures", (0, 1))
         lines = {
             name: ([e["iou"].get(name) for e in self.epochs], self.colors.get(name, plot.text_color), False)
             for name, chip in self.chips.items()

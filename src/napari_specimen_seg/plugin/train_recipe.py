@@ -109,7 +109,9 @@ def named_folder(name: str, proposed: Path) -> Path:
     try:
         return proposed.with_name(name.strip() or proposed.name)
     except ValueError:  # slashes and the like
-        raise SpecimenError(f"{name!r} is no name of a folder", advice="Use letters and digits.") from None
+        raise SpecimenError(
+            f"a model cannot be called {name.strip()!r}", advice="Use letters, digits and spaces in its name."
+        ) from None
 
 
 def remembered(recipe: str, model: str, settings: TrainSettings) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def card_of(
         head = Sigmoid(threshold=settings.threshold)
     elif kind == "binary":
         head = Binary(threshold=settings.threshold)
+    start = config.network.start_from
+    parent = read_card(find_model(start)) if start else None
     clean = "".join(c if c.isalnum() or c in "._- " else "-" for c in config.run.name or name).strip("._- ")
     return ModelCard(
         name=clean or "model",
@@ -64,13 +66,33 @@ def card_of(
         class_map=class_map,
         head=head,
         preprocessing=preprocessing,
+        license=parent.license if parent else "",
         training=Training(
             data=str(config.data.images.name if config.data.images else ""),
             pictures=len(learn),
             split=f"{config.data.split}, {len(validate)} pictures for validation, seed {config.run.seed}",
             data_sha256=data_hash(learn + validate),
+            attribution=parent.training.attribution if parent else (),
+            notes=learned_on_from(parent) if parent else "",
         ),
     )
+
+
+def learned_on_from(parent: ModelCard) -> str:
+    """Return in a sentence from which model another one learned on, and that its licence applies.
+
+    Parameters
+    ----------
+    parent : ModelCard
+
+    Returns
+    -------
+    str
+    """
+    said = f"Learned on from {parent.name}"
+    if not parent.license:
+        return f"{said}, whose licence is not stated."
+    return f"{said}, whose licence {parent.license} applies; that of the pictures is not stated."
 
 
 def data_hash(pairs: list[Pair]) -> str:
