@@ -104,6 +104,13 @@ def test_details_show_card_and_folder(dock, home):
     assert "MIT" in dock.card.text.text()
 
 
+def test_the_list_explains_its_scores(dock):
+    told = {name: dock.view.item(row).toolTip() for row, name in enumerate(texts(dock))}
+    for text, tip in told.items():
+        assert ("Mean IoU: overlap of mask and truth: 1 is perfect, 0 none" in tip) == ("mean IoU" in text)
+    assert any("mean IoU" in text for text in told)
+
+
 def test_scores_are_a_table_of_classes():
     scores = {"mean iou": 0.5, "iou head": 0.8, "dice head": 0.9, "iou <i>": 0.1, "iou tail": 0.25}
     parts = {"class_map": PRESETS["beetle-parts"], "head": Softmax()}

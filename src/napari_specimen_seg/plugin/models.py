@@ -14,7 +14,7 @@ from ..core.errors import SpecimenError, one_line
 from ..core.progress import Report
 from ..models.importing import Imported, ImportOptions, QuestionsError
 from ..models.manage import Shelved, free_name, rename, shelf, throw_away
-from .card_view import CardView
+from .card_view import OVERLAP, CardView
 from .dock import Dock, button, fold, open_dock, primary, quiet, row
 from .library_events import library_events
 from .questions import QuestionForm
@@ -95,6 +95,9 @@ class ModelsDock(Dock):
     def refresh(self, chosen: Path | None = None) -> None:
         """Read the list anew; cards take milliseconds."""
         self.view.show_models(shelf(), chosen)
+        for item in map(self.view.item, range(self.view.count())):
+            if "mean IoU" in item.text():
+                item.setToolTip(f"{item.toolTip()}\nMean IoU: {OVERLAP[0].lower()}{OVERLAP[1:]}")
 
     def _on_model(self) -> None:
         model = self.view.current
