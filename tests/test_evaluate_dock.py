@@ -580,3 +580,22 @@ def test_the_dock_is_in_the_manifest_and_can_be_narrow(dock):
     name = commands["napari-specimen-seg.evaluate"]
     assert str(name) == "napari_specimen_seg.plugin.evaluate:EvaluateDock"
     assert dock.minimumSizeHint().width() <= MIN_WIDTH
+
+
+def test_what_differs_between_pictures_is_exchanged(viewer):
+    from napari.layers import Image as ImageLayer
+
+    from napari_specimen_seg.plugin.evaluate_exchange import exchange, fits
+
+    dark = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    layer = viewer.add_image(dark, name="dark", scale=(0.5, 0.5), units=("um", "um"))
+    bright = ImageLayer(dark.T * 100, name="bright", axis_labels=("y", "x"), metadata={"bit_depth": 16})
+    assert fits(layer, bright)
+    exchange(layer, bright)
+    assert (layer.name, layer.data.shape, layer.metadata) == ("bright", (30, 20), {"bit_depth": 16})
+    assert layer.contrast_limits == [0, 59900]
+    assert tuple(layer.scale) == (1, 1)
+    assert layer.axis_labels == ("y", "x")
+    for other in (dark.astype(float), np.zeros((4, 20, 30), np.uint16), np.zeros((20, 30, 3), np.uint16)):
+        assert not fits(layer, ImageLayer(other))
+    assert not fits(layer, ImageLayer([dark, dark[::2, ::2]], multiscale=True))

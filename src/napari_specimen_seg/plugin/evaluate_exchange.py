@@ -21,13 +21,14 @@ def fits(old: Layer, new: Layer) -> bool:
     Returns
     -------
     bool
-        Whether kind, number of axes and type of values are the same.
+        Whether kind, number of axes, type of values and number of levels are the same.
     """
     return type(old) is type(new) and _nature(old) == _nature(new)
 
 
 def _nature(layer: Any) -> tuple[Any, ...]:
-    return layer.ndim, layer.dtype, layer.multiscale, getattr(layer, "rgb", None)
+    levels = len(layer.data) if layer.multiscale else 0
+    return layer.ndim, layer.dtype, levels, getattr(layer, "rgb", None)
 
 
 def exchange(old: Any, new: Any) -> None:
