@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .classes import ClassMap
+from .cutting import cut
 from .errors import SpecimenWarning
 from .image import Array, SpecimenLabels
-from .necks import cut, necked_parts
+from .necks import necked_parts
 from .regions import components, connected, require_ids
 from .runs import areas
 
 SPECK_SHARE = 0.1
 """A connected part smaller than this share of the picture's largest one is no specimen of its own: it
 belongs to the nearest that is (a leg that the mask has cut off, an antenna's tip)."""
+
+_BAND_ROWS = 128
 
 
 def separate(
@@ -86,13 +89,15 @@ def _warn_of_strangers(name: str, object_class: NDArray[Any], class_map: ClassMa
 
 def _separate_plane(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     parts, owner = components(labels)
-    necked = list(necked_parts(parts))
     pieces = np.ones(owner.size, np.uint32)
-    pieces[[part.number for part in necked]] = [part.count for part in necked]
-    first = np.cumsum(pieces, dtype=np.uint32) - pieces
-    out = first[parts]
-    for part in necked:
+    out = np.zeros(parts.shape, np.uint32)
+    for part in necked_parts(parts):  # one at a time: together their boxes may be many times the picture
+        pieces[part.number] = part.count
         out[part.window] += np.maximum(cut(part), 1).astype(np.uint32) - 1
+    first = np.cumsum(pieces, dtype=np.uint32) - pieces
+    for start in range(0, parts.shape[0], _BAND_ROWS):
+        rows = slice(start, start + _BAND_ROWS)
+        out[rows] += first[parts[rows]]
     return out, np.repeat(owner, pieces)
 
 

@@ -5,17 +5,24 @@ one without coming down to the bulge's floor, a little below its top. That is wh
 mathematical morphology say (Soille 2003, chapter 6), with a height that grows with the top.
 
 Nearly all parts have one bulge, and for nearly all of these a straight look from every local top to the
-highest one shows it. Only for the rest the level of a floor is filled to see what is connected there.
+highest one shows it. Only for the rest the level of a floor is filled to see what is connected there, top by
+top while they are few; for nets and other parts with very many, all saddles are found at once (`saddles`).
+Both say the same, and neither takes longer than grows with the pixels.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .part_sheet import Window, boxes, on_a_sheet, sides
+from .runs import areas
+from .saddles import Summits, around, rimmed, summits
 
 NECK = 0.9
 """Two bulges of one part are two objects if the neck between them is narrower than this share of the
@@ -28,9 +35,18 @@ ROUND_SHARE = 0.4
 """A part is cut only if the largest discs in its bulges cover this share of it: nuclei, seeds and eggs
 do, legs and antennas, which are long and jointed, do not and stay whole."""
 
-Window: TypeAlias = tuple[slice, slice]
+Found: TypeAlias = tuple[int, NDArray[np.float32], NDArray[np.bool_], list[float]]
+"""A part, the squared distances in its box, the pixels of its bulges, and how high these are."""
 
-_BLOCK_ROWS = 128
+_LOOKS = 2
+"""Straight ways are looked along in a part while they have no more pixels than so many times the part."""
+
+_FILLS = 64
+"""Floors are filled one by one while the boxes have no more pixels than so many times the part."""
+
+_TOGETHER = 1 << 18  # pixels of ways that are looked at together
+_BAND_ROWS = 128
+_LOWEST_TOP = 1 + MIN_DEPTH  # lower ones reach down to 1, where all pixels of a part are connected
 
 
 def floor(top: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -84,7 +100,7 @@ def squared_distances(parts: NDArray[Any]) -> NDArray[np.float32]:
     return squared
 
 
-def doubtful_tops(parts: NDArray[Any], squared: NDArray[np.float32]) -> Tops:
+def doubtful_tops(parts: NDArray[Any], squared: NDArray[np.float32], area: NDArray[Any]) -> Tops:
     """Find the parts that may have several bulges.
 
     Parameters
@@ -93,35 +109,39 @@ def doubtful_tops(parts: NDArray[Any], squared: NDArray[np.float32]) -> Tops:
         (Y, X), from `regions.components`.
     squared : array of float32
         (Y, X), from `squared_distances`.
+    area : array of int
+        By number.
 
     Returns
     -------
     Tops
         Of these parts: the highest one, and those from which no straight way to it, or to the next higher
-        one, stays above their floor.
+        one, stays above their floor; all of them where these ways are long compared with the part.
     """
     tops = _tops(parts, squared)
     first = np.ones(tops.part.size, bool)
     first[1:] = tops.part[1:] != tops.part[:-1]
     highest = np.flatnonzero(first)[np.cumsum(first) - 1]
-    doubtful = np.flatnonzero(~first)
+    others = np.flatnonzero(~first)
+    ways = np.bincount(tops.part[others], _between(tops, others, highest[others]), area.size)
+    seen_through = (ways <= _LOOKS * area)[tops.part[others]]
+    wanted = np.zeros(first.size, bool)
+    wanted[others[~seen_through]] = True
+    doubtful = others[seen_through]
     for target in (highest, np.arange(tops.part.size) - 1):
         doubtful = doubtful[_falls(tops, doubtful, target[doubtful], parts, squared)]
-    wanted = np.zeros(first.size, bool)
     wanted[doubtful] = True
-    wanted[highest[doubtful]] = True
+    wanted[highest[wanted]] = True
     return tops.take(wanted)
 
 
 def _tops(parts: NDArray[Any], squared: NDArray[np.float32]) -> Tops:
-    height, width = parts.shape
-    found = []
-    for start in range(0, height, _BLOCK_ROWS):
-        stop = min(height, start + _BLOCK_ROWS)
-        above, below = int(start > 0), int(stop < height)
-        rows = slice(start - above, stop + below)
-        margin = ((1 - above, 1 - below), (1, 1))
-        found.append(start * width + _tops_of(np.pad(parts[rows], margin), np.pad(squared[rows], margin)))
+    """Return the tops that stand above the lowest pixels of a part by more than a bulge reaches down.
+
+    From all others one gets everywhere, so none is a bulge of its own.
+    """
+    width = parts.shape[1]
+    found = [start * width + _tops_of(*bands) for start, bands in rimmed(parts, squared)]
     where = np.concatenate(found)
     part, square = parts.ravel()[where], squared.ravel()[where]
     order = np.lexsort((-square, part))
@@ -130,28 +150,44 @@ def _tops(parts: NDArray[Any], squared: NDArray[np.float32]) -> Tops:
 
 
 def _tops_of(parts: NDArray[Any], squared: NDArray[np.float32]) -> NDArray[np.intp]:
-    height, width = parts.shape[0] - 2, parts.shape[1] - 2
     own, level = parts[1:-1, 1:-1], squared[1:-1, 1:-1]
-    is_top = own > 0
-    for down in range(3):
-        for right in range(3):
-            if (down, right) != (1, 1):
-                view = slice(down, down + height), slice(right, right + width)
-                is_top &= (squared[view] <= level) | (parts[view] != own)
+    is_top = level >= _LOWEST_TOP**2
+    for (*_, part), (*_, other) in zip(around(parts), around(squared), strict=True):
+        is_top &= (other <= level) | (part != own)
     return np.flatnonzero(is_top)
+
+
+def _between(tops: Tops, start: NDArray[np.intp], end: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return how many pixels there are on the straight ways from tops to others."""
+    down, right = tops.row[end] - tops.row[start], tops.column[end] - tops.column[start]
+    pixels: NDArray[np.intp] = np.maximum(np.maximum(np.abs(down), np.abs(right)) - 1, 0)
+    return pixels
 
 
 def _falls(
     tops: Tops, start: NDArray[np.intp], end: NDArray[np.intp], parts: NDArray[Any], squared: NDArray[Any]
 ) -> NDArray[np.bool_]:
     """Tell whether the straight way between tops leads below the floor of the one it starts from."""
+    ends = np.cumsum(_between(tops, start, end))
+    below = np.zeros(start.size, bool)
+    begin = 0
+    while begin < start.size:
+        done = ends[begin - 1] if begin else 0
+        stop = max(begin + 1, int(np.searchsorted(ends, done + _TOGETHER, "right")))
+        below[begin:stop] = _some_fall(tops, start[begin:stop], end[begin:stop], parts, squared)
+        begin = stop
+    return below
+
+
+def _some_fall(
+    tops: Tops, start: NDArray[np.intp], end: NDArray[np.intp], parts: NDArray[Any], squared: NDArray[Any]
+) -> NDArray[np.bool_]:
     row, column = tops.row[start], tops.column[start]
     down, right = tops.row[end] - row, tops.column[end] - column
-    steps = np.maximum(np.abs(down), np.abs(right))
-    between = np.maximum(steps - 1, 0)
+    between = _between(tops, start, end)
     way = np.repeat(np.arange(start.size), between)
     step = np.arange(way.size) - np.repeat(np.cumsum(between) - between, between) + 1
-    whole = steps[way]
+    whole = (between + 1)[way]
     rows = row[way] + (2 * down[way] * step + whole) // (2 * whole)
     columns = column[way] + (2 * right[way] * step + whole) // (2 * whole)
     level = np.sqrt(squared[rows, columns].astype(np.float64))
@@ -170,15 +206,15 @@ class Necked:
         Of the part.
     window : (slice, slice)
         Its box in the picture.
-    distance : array of float64
-        To its outline in this box, 0 outside of it.
+    depth : array of float32
+        In this box: minus the squared distance to its outline, 0 outside of it.
     bulges : array of int
         In this box: 0, or 1 to n in reading order.
     """
 
     number: int
     window: Window
-    distance: NDArray[np.float64]
+    depth: NDArray[np.float32]
     bulges: NDArray[Any]
 
     @property
@@ -199,63 +235,48 @@ def necked_parts(parts: NDArray[Any]) -> Iterator[Necked]:
     ------
     Necked
     """
-    windows = _worth_a_look(parts)
+    windows = boxes(parts, math.ceil(4 * MIN_DEPTH))  # narrower ones have no neck
     if not windows:
         return
-    sheet, places = _on_a_sheet(parts, windows)
+    sheet, places = on_a_sheet(parts, windows)
     squared = squared_distances(sheet)
-    tops = doubtful_tops(sheet, squared)
+    area = areas(sheet, max(windows))
+    tops = doubtful_tops(sheet, squared, area)
+    many = _crowded(tops, windows, area)
+    few = tops.take(~many[tops.part])
+    del tops  # there may be one for every few pixels
+    for found in (_one_by_one(sheet, squared, places, few), _together(sheet, squared, places, many)):
+        for number, level, bulges, radii in found:
+            covered = np.pi * sum(radius**2 for radius in radii)
+            if len(radii) > 1 and covered >= ROUND_SHARE * area[number]:
+                yield Necked(number, windows[number], np.negative(level, out=level), _numbered(bulges))
+
+
+def _crowded(tops: Tops, windows: dict[int, Window], area: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell by number which parts have too many tops to fill the floor of each."""
+    numbers, sizes = np.unique(tops.part, return_counts=True)
+    boxed = np.array([math.prod(sides(windows[number])) for number in numbers.tolist()], np.int64)
+    crowded = np.zeros(area.size, bool)
+    crowded[numbers] = sizes * boxed > _FILLS * area[numbers]
+    return crowded
+
+
+def _level(sheet: NDArray[Any], squared: NDArray[Any], place: Window, number: int) -> NDArray[np.float32]:
+    """Return the squared distances of one part in its box, 0 outside of it."""
+    level = squared[place].copy()
+    level[sheet[place] != number] = 0
+    return level
+
+
+def _one_by_one(
+    sheet: NDArray[Any], squared: NDArray[Any], places: dict[int, Window], tops: Tops
+) -> Iterator[Found]:
+    """Find the bulges of parts by filling the floor of each top."""
     numbers, begins, sizes = np.unique(tops.part, return_index=True, return_counts=True)
     for number, begin, end in zip(numbers.tolist(), begins, begins + sizes, strict=True):
-        place = places[number]
-        distance = np.sqrt(np.where(sheet[place] == number, squared[place], 0).astype(np.float64))
-        bulges, radii = _bulges(distance, tops.take(slice(begin, end)).within(place))
-        covered = np.pi * sum(radius**2 for radius in radii)
-        if len(radii) > 1 and covered >= ROUND_SHARE * np.count_nonzero(distance):
-            yield Necked(number, windows[number], distance, _numbered(bulges))
-
-
-def _worth_a_look(parts: NDArray[Any]) -> dict[int, Window]:
-    """Return the boxes of the parts that are wide enough for a neck."""
-    from scipy import ndimage
-
-    boxes = ndimage.find_objects(parts)
-    sides = ((number, box, [side.stop - side.start for side in box]) for number, box in enumerate(boxes, 1))
-    return {number: box for number, box, side in sides if min(side) >= 4 * MIN_DEPTH}
-
-
-def _on_a_sheet(parts: NDArray[Any], windows: dict[int, Window]) -> tuple[NDArray[Any], dict[int, Window]]:
-    """Lay parts beside each other, without what is between them in the picture.
-
-    Parameters
-    ----------
-    parts : array of int
-        (Y, X).
-    windows : dict of (slice, slice)
-        The boxes of some parts.
-
-    Returns
-    -------
-    sheet : array of int
-        Rows of parts, from the highest to the lowest, with a gap between any two.
-    places : dict of (slice, slice)
-        Where each part is on it.
-    """
-    sizes = {number: [side.stop - side.start for side in box] for number, box in windows.items()}
-    area = sum((height + 1) * (width + 1) for height, width in sizes.values())
-    across = max(int(area**0.5), *(width for _, width in sizes.values()), 1)
-    places: dict[int, Window] = {}
-    top = left = deep = 0
-    for number, (height, width) in sorted(sizes.items(), key=lambda item: -item[1][0]):
-        if left + width > across:
-            top, left, deep = top + deep, 0, 0
-        places[number] = slice(top, top + height), slice(left, left + width)
-        left, deep = left + width + 1, max(deep, height + 1)
-    sheet = np.zeros((top + deep, across), parts.dtype)
-    for number, place in places.items():
-        box = parts[windows[number]]
-        np.copyto(sheet[place], box, where=box == number)
-    return sheet, places
+        level = _level(sheet, squared, places[number], number)
+        some = tops.take(slice(begin, end)).within(places[number])
+        yield number, level, *_bulges(np.sqrt(level.astype(np.float64)), some)
 
 
 def _bulges(distance: NDArray[np.float64], tops: Tops) -> tuple[NDArray[np.bool_], list[float]]:
@@ -278,6 +299,66 @@ def _bulges(distance: NDArray[np.float64], tops: Tops) -> tuple[NDArray[np.bool_
     return bulges, radii
 
 
+def _together(
+    sheet: NDArray[Any], squared: NDArray[Any], places: dict[int, Window], many: NDArray[np.bool_]
+) -> Iterator[Found]:
+    """Find the bulges of parts by the saddles between all of their tops."""
+    numbers = np.flatnonzero(many).tolist()
+    if not numbers:
+        return
+    windows = {number: places[number] for number in numbers}
+    if 2 * sum(math.prod(sides(window)) for window in windows.values()) < sheet.size:
+        sheet, windows = on_a_sheet(sheet, windows)
+        squared = squared_distances(sheet)
+    tops, basins = summits(sheet, squared, many)
+    is_bulge, floors = _floors(tops)
+    bulges = _down_to(floors, basins, squared)
+    del basins  # cutting needs the room
+    radii = _by_part(tops.part[is_bulge], np.sqrt(tops.height[is_bulge].astype(np.float64)))
+    for number, window in windows.items():
+        level = _level(sheet, squared, window, number)
+        yield number, level, bulges[window] & (level > 0), radii[number]
+
+
+def _floors(tops: Summits) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Tell which tops are those of bulges, and to which floor the basin of each belongs to one.
+
+    Returns
+    -------
+    is_bulge : array of bool
+    floors : array of float64
+        Infinite where all of a basin is between bulges.
+    """
+    bottom = floor(np.sqrt(tops.height.astype(np.float64)))
+    saddle = np.sqrt(tops.saddle.astype(np.float64))
+    is_bulge = saddle < bottom
+    nothing, own = bottom.size, np.arange(bottom.size)
+    # Saddles only become lower from top to higher top: the first bulge on the way is the only possible one.
+    left_out = (tops.higher == own) | (is_bulge[tops.higher] & (saddle < bottom[tops.higher]))
+    to = np.append(np.where(is_bulge, own, np.where(left_out, nothing, tops.higher)), nothing)
+    while (to[to] != to).any():
+        to = to[to]
+    return is_bulge, np.append(bottom, np.inf)[to[:-1]]
+
+
+def _down_to(
+    floors: NDArray[np.float64], basins: NDArray[Any], squared: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    floors = np.append(np.inf, floors)
+    bulges = np.empty(basins.shape, bool)
+    for start in range(0, len(basins), _BAND_ROWS):
+        rows = slice(start, start + _BAND_ROWS)
+        bulges[rows] = np.sqrt(squared[rows].astype(np.float64)) >= floors[basins[rows]]
+    return bulges
+
+
+def _by_part(part: NDArray[Any], values: NDArray[np.float64]) -> dict[int, list[float]]:
+    order = np.argsort(part, kind="stable")
+    numbers, begins = np.unique(part[order], return_index=True)
+    split = np.split(values[order], begins[1:])
+    return {number: some.tolist() for number, some in zip(numbers.tolist(), split, strict=True)}
+
+
 def _numbered(mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Return the connected parts of a small mask, numbered in reading order."""
     import cc3d
@@ -285,24 +366,3 @@ def _numbered(mask: NDArray[np.bool_]) -> NDArray[Any]:
     # As bool, cc3d would number them in another order.
     numbered: NDArray[Any] = cc3d.connected_components(mask.view(np.uint8), connectivity=8)
     return numbered
-
-
-def cut(part: Necked) -> NDArray[Any]:
-    """Cut a part at its necks.
-
-    Parameters
-    ----------
-    part : Necked
-
-    Returns
-    -------
-    array of int
-        (Y, X), the box of the part: 0 outside of it, else 1 to `Necked.count`.
-    """
-    from skimage.segmentation import watershed
-
-    mask = part.distance > 0
-    pieces = watershed(-part.distance, part.bulges, mask=mask)
-    if (pieces[mask] == 0).any():  # what hangs on by a corner only
-        pieces = watershed(-part.distance, pieces, mask=mask, connectivity=2)
-    return np.asarray(pieces)
