@@ -42,7 +42,8 @@ def exchange(old: Any, new: Any) -> None:
     new : napari layer
         That `fits`; is not needed any more.
     """
-    old.visible = new.visible  # first: nothing that is hidden is drawn
+    if old.visible != new.visible:  # first: nothing that is hidden is drawn
+        old.visible = new.visible
     old.mode = "pan_zoom"
     old.data = new.data
     _place_like(old, new)

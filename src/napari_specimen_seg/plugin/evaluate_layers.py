@@ -50,6 +50,13 @@ class _Cell(NamedTuple):
     source: str
 
 
+class _Placed(NamedTuple):
+    """Where labels lie."""
+
+    spacing: tuple[float, ...] | None
+    unit: str
+
+
 class _Wanted(NamedTuple):
     """What a layer is to show."""
 
@@ -73,6 +80,7 @@ class Showcase:
         self._shown: dict[Slot, Layer] = {}
         self._of: Evaluated | None = None
         self._cell: _Cell | None = None
+        self._placed: _Placed | None = None
         self.name = ""
 
     def show(self, evaluated: Evaluated, name: str) -> list[Layer]:
@@ -91,16 +99,7 @@ class Showcase:
         """
         if evaluated is not self._of:
             self._cell = None
-        self._of, self.name = evaluated, name
-        wanted = list(self._wanted(evaluated, name))
-        marks = self._marks(evaluated, name, visible=False)
-        if marks is not None and self._shown.get(MARKS) in self._viewer.layers:
-            wanted.append(_Wanted(MARKS, marks))
-        for slot in set(self._shown) - {each.slot for each in wanted}:
-            self._drop(slot)
-        below: Layer | None = None
-        for each in wanted:
-            below = self._put(each, below)
+        self._fill(evaluated, name, marked=False)
         if not isinstance(evaluated.cases[name], LoadedCase):
             self._viewer.reset_view()
         return list(self._shown.values())
@@ -124,17 +123,39 @@ class Showcase:
         -------
         napari Labels layer or None
         """
-        if self._of is not evaluated or self.name != name or not self._still_there():
-            self.show(evaluated, name)
         self._cell = _Cell(row, column, source or evaluated.comparison.first)
-        marks = self._marks(evaluated, name, visible=True)
-        if marks is None:
-            return None
-        for layer in self._shown.values():
-            layer.visible = KEY not in layer.metadata  # the picture and the marks alone
-        layer = self._put(_Wanted(MARKS, marks), self._topmost())
-        self._look_at(layer, np.asarray(layer.data))
+        if self._of is evaluated and self.name == name and self._still_there():
+            self._mark_shown(evaluated, name)
+        else:
+            self._fill(evaluated, name, marked=True)
+        layer = self._shown.get(MARKS)
+        if layer is not None:
+            self._look_at(layer, np.asarray(layer.data))
         return layer
+
+    def _mark_shown(self, evaluated: Evaluated, name: str) -> None:
+        """Mark the cell in the picture that is shown."""
+        for layer in self._shown.values():
+            _show_if(layer, KEY not in layer.metadata)
+        marks = self._marks(evaluated, name, visible=True)
+        if marks is not None:
+            self._put(_Wanted(MARKS, marks), self._topmost())
+
+    def _fill(self, evaluated: Evaluated, name: str, *, marked: bool) -> None:
+        """Put a picture into the layers; if it is marked, only picture and marks are seen."""
+        self._of, self.name = evaluated, name
+        wanted = list(self._wanted(evaluated, name))
+        if marked:
+            for each in wanted:
+                _show_if(each.layer, KEY not in each.layer.metadata)
+        marks = self._marks(evaluated, name, visible=marked)
+        if marks is not None and (marked or self._shown.get(MARKS) in self._viewer.layers):
+            wanted.append(_Wanted(MARKS, marks))
+        for slot in set(self._shown) - {each.slot for each in wanted}:
+            self._drop(slot)
+        below: Layer | None = None
+        for each in wanted:
+            below = self._put(each, below)
 
     # -- what is to be seen --------------------------------------------------------------------------
 
@@ -144,6 +165,7 @@ class Showcase:
         truth = evaluated.masks.get(name, TRUTH)
         assert truth is not None
         picture, placed = _picture_of(evaluated, name)
+        self._placed = placed
         for channel, image in enumerate(_image_layers(picture)):
             yield _Wanted(("picture", channel), image)
         yield _Wanted(("truth", 0), _labels(truth, f"{name} truth", class_map, placed, opacity=0.5))
@@ -170,7 +192,7 @@ class Showcase:
         found = said == ids[column] if column < len(ids) else ~np.isin(said, ids)
         marks = ((truth == ids[row]) & found).astype(np.uint8)
         title = f"taken: {names[row]} → {names[min(column, len(ids))]}"
-        return _helper(_labels(marks, title, _TAKEN, self._placement(), opacity=0.9, visible=visible))
+        return _helper(_labels(marks, title, _TAKEN, self._placed, opacity=0.9, visible=visible))
 
     # -- layers --------------------------------------------------------------------------------------
 
@@ -210,13 +232,6 @@ class Showcase:
         ours = [layers.index(layer) for layer in self._shown.values() if layer in layers]
         return min(ours, default=len(layers))
 
-    def _placement(self) -> Any:
-        """Return what says where the shown labels lie."""
-        from .pictures import layer_spacing, layer_unit
-
-        first = next((layer for layer in self._shown.values() if KEY in layer.metadata), None)
-        return None if first is None else _Placed(layer_spacing(first), layer_unit(first))
-
     def _look_at(self, layer: Layer, marks: NDArray[Any]) -> None:
         """Move the camera to the middle of the marks, and closer where they fill little of the picture."""
         where = np.argwhere(marks)
@@ -234,9 +249,10 @@ class Showcase:
         camera.zoom *= float(np.clip(max(marks.shape[-2:]) / room, 1, MOST_ZOOM))
 
 
-class _Placed:
-    def __init__(self, spacing: tuple[float, ...] | None, unit: str) -> None:
-        self.spacing, self.unit = spacing, unit
+def _show_if(layer: Layer, visible: bool) -> None:
+    """Show or hide a layer; napari draws everything anew even where that changes nothing."""
+    if layer.visible != visible:
+        layer.visible = visible
 
 
 def _is_edited(layer: Layer) -> bool:
@@ -250,7 +266,7 @@ def _helper(layer: Labels) -> Labels:
     return layer
 
 
-def _labels(data: NDArray[Any], name: str, class_map: ClassMap, placed: Any, **how: Any) -> Labels:
+def _labels(data: NDArray[Any], name: str, class_map: ClassMap, placed: _Placed | None, **how: Any) -> Labels:
     from napari.layers import Labels
 
     from .layers import labels_layer
@@ -273,11 +289,12 @@ def _image_layers(picture: SpecimenImage | None) -> list[Image]:
     return [Image(data, **attributes) for data, attributes, _ in found]
 
 
-def _picture_of(evaluated: Evaluated, name: str) -> tuple[SpecimenImage | None, Any]:
+def _picture_of(evaluated: Evaluated, name: str) -> tuple[SpecimenImage | None, _Placed | None]:
     """Return the picture, unless it is open or cannot be read; and what tells where labels lie."""
     case = evaluated.cases[name]
     picture = None if isinstance(case, LoadedCase) else _read_picture(case.image)
-    return picture, picture if picture is not None else _where_truth_is(case)
+    known = picture if picture is not None else _where_truth_is(case)
+    return picture, None if known is None else _Placed(known.spacing, known.unit)
 
 
 def _read_picture(path: Any) -> SpecimenImage | None:
