@@ -358,6 +358,23 @@ def test_going_to_another_picture_removes_no_layer(evaluated, viewer):
     assert (mine.name, mine.data.shape) == ("mine", (4, 4))
 
 
+def test_the_view_is_as_large_as_the_picture_that_is_shown(evaluated, viewer, data):
+    rows, columns = 60, 90
+    for folder in ("images", "labels", "masks"):
+        Image.fromarray(np.zeros((rows, columns), np.uint8)).save(data / folder / "beetle_2.png")
+    evaluated.tabs.evaluated.masks.keep(
+        evaluated.tabs.evaluated.cases["beetle_2"],
+        SpecimenLabels(np.ones((rows, columns), np.uint8), "beetle_2", class_map=CLASSES),
+        {"masks": SpecimenLabels(np.zeros((rows, columns), np.uint8), "beetle_2", class_map=CLASSES)},
+    )
+    evaluated.show_cell("beetle_3", CLASSES.ids.index(EYES), CLASSES.ids.index(HEAD), "masks")
+    for name, size in (("beetle_2", (rows, columns)), ("beetle_0", (24, 32)), ("beetle_2", (rows, columns))):
+        evaluated.show_picture(name)
+        for layer in viewer.layers:
+            assert layer.extent.world[1].tolist() == [size[0] - 1, size[1] - 1], layer.name
+        assert viewer.layers.extent.world[1].tolist() == [size[0] - 1, size[1] - 1]
+
+
 def test_undo_does_not_reach_into_another_picture(evaluated, viewer):
     evaluated.show_picture("beetle_3")
     truth = viewer.layers["beetle_3 truth"]

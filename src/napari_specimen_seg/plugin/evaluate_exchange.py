@@ -57,6 +57,8 @@ def exchange(old: Any, new: Any) -> None:
 
 def _place_like(old: Any, new: Any) -> None:
     """Put a layer where another one lies; each step that changes something measures the whole scene anew."""
+    if not old.visible:
+        old.scale = new.scale  # or napari takes a hidden layer for as large as it was when it was seen last
     for what in ("scale", "translate", "units", "axis_labels"):
         if tuple(getattr(old, what)) != tuple(getattr(new, what)):
             setattr(old, what, getattr(new, what))
