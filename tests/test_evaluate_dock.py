@@ -356,6 +356,9 @@ def test_going_to_another_picture_removes_no_layer(evaluated, viewer):
     assert viewer.layers.selection.active is viewer.layers["beetle_0 truth"]
     assert viewer.layers["beetle_0 truth"].opacity == 0.2
     assert (mine.name, mine.data.shape) == ("mine", (4, 4))
+    viewer.layers.selection.active = viewer.layers["taken: eyes → head"]
+    evaluated.tabs.pictures.selectRow(1)
+    assert viewer.layers.selection.active is viewer.layers["beetle_2 wrong in masks"]  # and nothing hidden
 
 
 def test_the_view_is_as_large_as_the_picture_that_is_shown(evaluated, viewer, data):

@@ -100,6 +100,9 @@ class Showcase:
         if evaluated is not self._of:
             self._cell = None
         self._fill(evaluated, name, marked=False)
+        selection = self._viewer.layers.selection
+        if selection.active is not None and selection.active is self._shown.get(MARKS):  # hidden by now
+            selection.active = self._shown[max(slot for slot in self._shown if slot[0] in ("truth", "wrong"))]
         if not isinstance(evaluated.cases[name], LoadedCase):
             self._viewer.reset_view()
         return list(self._shown.values())
