@@ -487,4 +487,4 @@ def test_the_command_line_learns_from_files(model, tmp_path):
     options[options.index("--instant") : options.index("--instant") + 2] = ["--instant-steps", 3]
     options[options.index("-o") + 1] = tmp_path / "three"
     CliRunner().invoke(command, [str(o) for o in [*options, "--from", model]], standalone_mode=False)
-    assert "for 3 steps" in read_card(tmp_path / "three").training.notes
+    assert " 3 steps with strokes on 1 pictures" in read_card(tmp_path / "three").training.notes

@@ -46,7 +46,7 @@ class LayerPicker(QWidget):
         self.pin = QPushButton()
         self.pin.setObjectName("lockButton")  # napari draws its lock on buttons of this name
         self.pin.setCheckable(True)
-        self.pin.setToolTip(f"Locked: keep this {what}. Open: follow the layer selected in napari.")
+        self.pin.setToolTip("Locked: stay with this layer. Open: follow the layer selected in napari.")
         self.pin.setAccessibleName("Lock")
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)

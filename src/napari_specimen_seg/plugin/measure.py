@@ -13,7 +13,7 @@ from ..core.errors import SpecimenError
 from ..core.measurements import Per
 from .calibrate import PixelSize
 from .dock import Dock, button, heading, primary, quiet, row
-from .empty import EmptyState
+from .drawn_samples import DrawnSamples
 from .family import label_colors, labels_of
 from .layer_picker import LayerPicker
 from .levels import LevelPicker
@@ -79,9 +79,7 @@ class MeasureDock(Dock):
         self.copy = button("Copy", self.copy_table, "Copy the table as it is shown, for a spreadsheet")
         self.save = button("Save table…", self.save_table, "Write all measurements to a CSV file")
         self.reproduce = Reproduce(self.recipe)
-        self.empty = EmptyState(
-            self.viewer, "Segment a picture, or open labels, to measure them.", self.show_error
-        )
+        self.empty = DrawnSamples(self, "Segment a picture, or open labels, to measure them.")
 
     def _arrange(self) -> None:
         self.body.addWidget(self.empty)

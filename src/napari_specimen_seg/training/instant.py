@@ -28,6 +28,7 @@ from ..models.cores import cores, lanes
 from ..models.library import find_model
 from ..models.network import load_network, stride_of_card
 from ..models.settings import PredictSettings
+from .describe import learned_on_from
 from .frozen import Features, Given, Remembered, answering, cut, encoder_of
 from .head import with_classes
 from .lesson import Lesson
@@ -359,7 +360,7 @@ class InstantSession:
         """Return the card of the model as it is now."""
         start = self.card.training
         notes = (
-            f"Learned on from {self.card.name} for {self.steps} steps with strokes on "
+            f"{learned_on_from(self.card)} {self.steps} steps with strokes on "
             f"{len(self.pictures)} pictures; the encoder stayed as it was."
         )
         return self.card.model_copy(

@@ -122,9 +122,9 @@ class InstantProcess:
 
     def close(self) -> None:
         """End the process at once, whoever waits for it; what was not saved is gone."""
+        self._is_closed = True  # before who waits sees that the process has ended
         self._process.kill()
         self._process.join()
-        self._is_closed = True
         # A thread that waits for an answer sees the pipe end, and closes it: were it closed here, its number
         # might be that of another file by then.
         if self._turn.acquire(blocking=False):
