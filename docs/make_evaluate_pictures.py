@@ -35,8 +35,8 @@ SCORES, CONFUSION, COMPARE = 0, 1, 4
 
 
 def store(picture: Image.Image, name: str) -> None:
-    """Write a picture with few colours, which is small."""
-    picture.convert("RGB").quantize(256).save(TARGET / f"{name}.png", optimize=True)
+    """Write a picture as it is: few colours would mix up those of classes."""
+    picture.convert("RGB").save(TARGET / f"{name}.png", optimize=True)
 
 
 def grab(viewer: napari.Viewer, name: str) -> None:

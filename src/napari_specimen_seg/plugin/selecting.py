@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LEAST_SEEN, COMFORTABLE = 16, 64
 """Pixels of the screen: smaller things are enlarged, to this."""
 
+LINE = 2
+"""Pixels of the screen: how wide the box around an object is when it is drawn."""
+
 MARK = "specimen_seg_mark"
 """In the metadata of a box around an object: the layer that the object is in."""
 
@@ -72,8 +75,10 @@ def mark_place(viewer: Viewer, layer: Labels, measured: Measured, number: int | 
         if old is not None:
             viewer.layers.remove(old)
         return
+    width = _line_width(viewer, layer)
     if old is not None:
         old.data = [corners]
+        old.edge_width = [width]
         return
     active = viewer.layers.selection.active
     placed = {
@@ -85,12 +90,18 @@ def mark_place(viewer: Viewer, layer: Labels, measured: Measured, number: int | 
         name=f"{layer.name}: chosen",
         face_color="transparent",
         edge_color="#ffe100",
-        edge_width=0.4,
+        edge_width=width,
         metadata={MARK: str(layer.unique_id)},
         **placed,
     )
     made.editable = False
     viewer.layers.selection.active = active
+
+
+def _line_width(viewer: Viewer, layer: Labels) -> float:
+    """Return what `LINE` pixels of the screen are in those of the labels."""
+    camera = getattr(viewer, "scene", viewer).camera
+    return float(LINE / max(1e-9, camera.zoom * abs(float(layer.scale[-1]))))
 
 
 def clicks(layer: Labels, event: Any, chosen: Callable[[tuple[int, ...]], None]) -> Iterator[None]:
