@@ -24,10 +24,13 @@ from ..core.input_settings import Tiles
 from ..core.progress import Progress, Report
 from ..models.memory import refuse_to_separate
 from .kept_results import content_of, forget_old, sample_of, store_folders
+from .results import origin_of
 from .segment_run import Predictors, Request, Result, result_of
 from .view_order import PREVIEW_TILES, ViewOrder, first_look
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from ..core.files.label_store import LabelStore
     from ..models.card import ModelCard
     from ..models.devices import Engine
@@ -358,6 +361,15 @@ class Live:
             objects, classes = separate(prediction.labels, prediction.class_map)
             prediction = replace(prediction, objects=objects, object_classes=classes)
         return result_of(self.request, prediction, self.seconds)
+
+
+def told_of_a_part(layer: Labels) -> tuple[str, ...]:
+    """Say it where a run was broken off."""
+    origin = origin_of(layer)
+    if origin is None or origin.unfinished is None or not origin.unfinished.total:
+        return ()
+    done, total = origin.unfinished.count(layer), origin.unfinished.total
+    return (f"Only {done} of {total} tiles are segmented: this is measured on a part of the picture.",)
 
 
 def replace_settings(request: Request) -> Any:

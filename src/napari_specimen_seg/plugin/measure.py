@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ from .drawn_samples import DrawnSamples
 from .family import label_colors, labels_of
 from .layer_picker import LayerPicker
 from .levels import LevelPicker
+from .live import told_of_a_part
+from .measure_recipe import measure_recipe
 from .measure_run import Measured, measure_work
 from .measure_view import MeasureView
 from .memory import recall, remember
@@ -261,7 +262,7 @@ class MeasureDock(Dock):
             widget.setVisible(True)
         self._on_selected_label()
         said = "" if len(measured.frame) else "There are no labels to measure yet."
-        self.status.show_warnings(said, (*_of_a_part(layer), *warned))
+        self.status.show_warnings(said, (*told_of_a_part(layer), *warned))
         self.reproduce.refresh()
 
     def show_error(self, error: BaseException) -> None:
@@ -373,25 +374,8 @@ class MeasureDock(Dock):
 
     def recipe(self) -> Recipe:
         """Return the command line that makes the same table from the saved labels."""
-        from ..batch.commands import measure_command
-
-        layer = self.picker.layer
-        path = None if layer is None else layer_path(layer)
         labels = None if self.measured is None else self.measured.labels
-        name = "labels" if labels is None else labels.name
-        note = "" if path else f"Save the labels first, as {name}.tif (Segment > Save labels…)."
-        size = None if labels is None else labels.pixel_size_yx
-        unit = None if labels is None else labels.unit
-        known = size is not None and unit != "pixel"
-        text = measure_command(
-            [path or f"{name}.tif"],
-            f"{name}.csv",
-            per=self.per,
-            pixel_size=size if path and known else None,
-            unit=unit if path and known else None,
-        )
-        settings = {"per": self.per, "pixel_size": size if known else None, "unit": unit if known else None}
-        return Recipe(text, json.dumps(settings, indent=1), note)
+        return measure_recipe(self.picker.layer, labels, self.per)
 
     # -- what was chosen for this folder before ----------------------------------------------------
 
@@ -414,15 +398,6 @@ class MeasureDock(Dock):
         self._timer.stop()
         self._unwatch()
         super().shut_down()
-
-
-def _of_a_part(layer: Labels) -> tuple[str, ...]:
-    """Say it where a run was broken off."""
-    origin = origin_of(layer)
-    if origin is None or origin.unfinished is None or not origin.unfinished.total:
-        return ()
-    done, total = origin.unfinished.count(layer), origin.unfinished.total
-    return (f"Only {done} of {total} tiles are segmented: this is measured on a part of the picture.",)
 
 
 def _is_labels(layer: Layer) -> bool:

@@ -65,6 +65,16 @@ def origin_of(layer: Layer) -> Origin | None:
     return origin if isinstance(origin, Origin) and origin.layer == str(layer.unique_id) else None
 
 
+def selected_labels(viewer: Viewer) -> Labels | None:
+    """Return the selected layer if it is one of labels with classes, wherever these are from."""
+    from napari.layers import Labels
+
+    layer = viewer.layers.selection.active
+    if not isinstance(layer, Labels) or layer not in viewer.layers:
+        return None
+    return layer if layer.metadata.get("class_map") is not None else None
+
+
 def is_result_of(layer: Layer, picture: Layer | None) -> bool:
     """Tell whether a layer was made from a picture of the viewer."""
     origin = origin_of(layer)

@@ -20,7 +20,7 @@ from .options import ModelOptions
 from .picture_choice import PictureChoice
 from .pictures import layer_path, picture_of
 from .reproduce import Recipe, Reproduce
-from .results import find_result, is_result_of, planes_of
+from .results import find_result, is_result_of, planes_of, selected_labels
 from .segment_live import LiveRuns
 from .segment_recipe import segment_recipe
 from .segment_run import Request, Result, ask_to_replace, done_text, edit_check
@@ -169,16 +169,7 @@ class SegmentDock(Dock):
         if layer is not None and card is not None and layer in self.viewer.layers:
             found = find_result(self.viewer, layer, "labels", card.class_map)
         self._result = found
-        self._show_classes_of(self._selected_labels() or found)
-
-    def _selected_labels(self) -> Labels | None:
-        """Return the selected layer if it is one of labels with classes, wherever these are from."""
-        from napari.layers import Labels
-
-        layer = self.viewer.layers.selection.active
-        if not isinstance(layer, Labels) or layer not in self.viewer.layers:
-            return None
-        return layer if layer.metadata.get("class_map") is not None else None
+        self._show_classes_of(selected_labels(self.viewer) or found)
 
     def _show_classes_of(self, labels: Labels | None) -> None:
         if self._shown is not None and labels is not self._shown:

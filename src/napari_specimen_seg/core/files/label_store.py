@@ -26,6 +26,7 @@ from ..progress import Progress, Report, silent
 from .atomic import write_error
 from .chunks import CACHE_BYTES, ChunkCache, ChunkedArray, create_array
 from .folder_lock import LOCK, StoreInUseError, locked
+from .store_identity import IDENTITY, difference, group_of, write_identity
 from .tile_notes import FINISHED, Maker, TileKey, TileNote, crc_of, line_of, noted_tiles
 
 CHUNK = 1024
@@ -37,13 +38,8 @@ COARSEST = 1024
 FLUSH_EVERY_S = 5.0
 """No more than this is computed again after the program was killed."""
 
-_IDENTITY = "identity.json"
-
 _CONFIDENCE = "confidence-"
 """Before the number of a level; no level of the OME-Zarr, which is about the labels."""
-
-_SPOKEN = {"holds": "confidence"}
-"""What parts of an identity are to a person, where they have another name; the size is the picture's."""
 
 _CLEAN = "closed"
 """A file that is there while the smaller levels agree with the largest, which alone is kept up to date."""
@@ -332,49 +328,25 @@ def open_store(
         _refuse_foreign(folder)
         folder.mkdir(parents=True, exist_ok=True)
         lock = locked(folder)
-        difference = _difference(folder, wanted)
-        if difference and not replace and dict(noted_tiles(folder)):
+        different = difference(folder, wanted)
+        if different and not replace and dict(noted_tiles(folder)):
             lock.release()
             raise WriteError(
-                f"an unfinished result is there that was begun otherwise ({difference})",
+                f"an unfinished result is there that was begun otherwise ({different})",
                 path=folder,
                 advice="Go on as it was begun, give it up with --overwrite, or choose another folder.",
             )
-        if difference is not None:
+        if different is not None:
             _clear(folder)
             _create(folder, holds)
-            (folder / _IDENTITY).write_text(json.dumps(wanted, indent=1, sort_keys=True), encoding="ascii")
-        return LabelStore(folder, lock, _group(folder), difference)
+            write_identity(folder, wanted)
+        return LabelStore(folder, lock, group_of(folder), different)
     except OSError as error:
         raise write_error(error, folder) from error
 
 
-def _difference(folder: Path, wanted: Mapping[str, Any]) -> str | None:
-    """Return in what a store differs from what is wanted: None if in nothing, "" if there is no store."""
-    try:
-        found = json.loads((folder / _IDENTITY).read_text(encoding="ascii"))
-        _group(folder)
-    except Exception:  # nothing there, or what was there is damaged: begin anew
-        return ""
-    if found == wanted:
-        return None
-    names: list[str] = []
-    different = {key for key in {*found, *wanted} if found.get(key) != wanted.get(key)}
-    if different != {"tiles"}:  # which follow from the rest
-        different.discard("tiles")
-    for key in sorted(different):
-        old, new = _fields(found.get(key)), _fields(wanted.get(key))
-        inner = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-        names.append(", ".join(inner) if inner else _SPOKEN.get(key, key))
-    return ", ".join(names)
-
-
-def _fields(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _refuse_foreign(folder: Path) -> None:
-    ours = any((folder / name).exists() for name in (LOCK, _IDENTITY))
+    ours = any((folder / name).exists() for name in (LOCK, IDENTITY))
     if os.path.lexists(folder) and not ours and (not folder.is_dir() or any(folder.iterdir())):
         raise WriteError("something else is there", path=folder, advice="Move it away.")
 
@@ -398,12 +370,6 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-
-
-def _group(folder: Path) -> Any:
-    import zarr
-
-    return zarr.open_group(str(folder), mode="r+")
 
 
 def _create(folder: Path, holds: StoreShape) -> None:
