@@ -115,6 +115,10 @@ def of_the_host(side: int, rounds: int, dtype: str) -> float:
             del terms, ask
             return [np.zeros(pixels.shape[:3], np.uint8)]
 
+        def lanes(self, height: int, width: int) -> int:
+            del height, width
+            return 2  # as on CUDA
+
         def batch_size(self, height: int, width: int) -> int:
             return max(1, torch_run.MOST_PIXELS // (height * width))
 
