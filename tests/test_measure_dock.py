@@ -270,17 +270,11 @@ def test_an_object_row_brings_the_object_into_view(dock, viewer, qtbot):
     before = viewer.layers.selection.active
     dock.table.selectRow(dock.table.order().index(lonely))
     assert viewer.scene.camera.center[-2:] == (0.0, 4.0)
-    assert viewer.scene.camera.zoom == 64  # one pixel is not to be seen otherwise
-    box = viewer.layers["scan labels: chosen"]
-    assert box.data[0].tolist() == [[-1.5, 2.5], [-1.5, 5.5], [1.5, 5.5], [1.5, 2.5]]
+    assert viewer.scene.camera.zoom == 96  # one pixel is not to be seen otherwise
     assert viewer.layers.selection.active is before
     assert not dock.only.isEnabled()
-    dock.select_at((3, 2))
-    assert viewer.layers["scan labels: chosen"] is box
-    assert box.data[0][:, 0].tolist()[1:3] == [1.5, 4.5]
     dock.levels.buttons["class"].setChecked(True)
     finish(qtbot, dock)
-    assert len(viewer.layers) == 1
     assert dock.only.isEnabled()
 
 

@@ -114,12 +114,12 @@ def test_the_sample_with_labels_can_be_learned_from(dock, qtbot):
 
 def test_a_sample_that_cannot_be_drawn_is_one_line(dock, qtbot, monkeypatch):
     from napari_specimen_seg.core.errors import ReadError
-    from napari_specimen_seg.plugin import drawn_samples
+    from napari_specimen_seg.plugin import empty
 
     def refuse(_report):
         raise ReadError("there is no paper")
 
-    monkeypatch.setattr(drawn_samples, "drawing", lambda _key: refuse)
+    monkeypatch.setattr(empty, "drawing", lambda _key: refuse)
     dock.empty.sample.click()
     qtbot.waitUntil(dock.empty.sample.isEnabled, timeout=60_000)
     assert dock.status.text.text() == "there is no paper"

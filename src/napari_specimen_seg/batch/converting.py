@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from ..core.classes import ClassMap
 from ..core.errors import CancelledError, ReadError, WriteError, one_line
 from ..core.exchange.sketch import Picture, Sketch
+from ..core.files.atomic import atomic_text
 from ..core.image import SpecimenImage, SpecimenLabels
 from ..core.progress import Progress, Report, silent
 from .jobs import stem_of
@@ -239,7 +240,7 @@ class _Conversion:
 
         _refuse_too_large(labels)
         picture, class_map = drawn(labels, name)
-        with _text(target, overwrite=self.overwrite) as file:
+        with atomic_text(target, self.overwrite) as file:
             write_geojson(file, picture, class_map)
 
 
@@ -256,7 +257,7 @@ def _into_one(sources: list[Source], convert: _Conversion, report: Report) -> It
         return
     _refuse_existing(_set_up_of(target) if convert.request.to == "label-studio" else [], convert)
     with suppress(_NothingDoneError):
-        with _text(target, overwrite=convert.overwrite) as file:
+        with atomic_text(target, convert.overwrite) as file:
             pictures = _pictures(sources, convert, results, report)
             if convert.request.to == "coco":
                 write_coco(file, pictures, convert.class_map)
@@ -304,7 +305,7 @@ def _write_set_up(target: Path, convert: _Conversion) -> None:
     from ..core.files import write_class_map
 
     interface, classes = _set_up_of(target)
-    with _text(interface, overwrite=convert.overwrite) as file:
+    with atomic_text(interface, convert.overwrite) as file:
         file.write(labeling_config(convert.class_map()))
     write_class_map(classes, convert.class_map(), overwrite=convert.overwrite)
 
@@ -316,14 +317,6 @@ def _refuse_existing(paths: list[Path], convert: _Conversion) -> None:
             raise WriteError(
                 "it exists already", path=path, advice="Choose another name, or allow overwriting."
             )
-
-
-@contextmanager
-def _text(target: Path, *, overwrite: bool) -> Iterator[TextIO]:
-    from ..core.files.atomic import atomic
-
-    with atomic(target, overwrite) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        yield file
 
 
 def _told(sources: Iterable[Source], report: Report) -> Iterator[Source]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CancelledError, ReadError, WriteError
-from ..core.files.atomic import atomic
+from ..core.files.atomic import atomic, atomic_text
 from ..core.progress import Progress, Report, silent
 from ..core.provenance import sha256_of
 from .results import FileResult, failed
@@ -113,9 +113,12 @@ def _write_metadata(target: Path, part: Any, *, overwrite: bool) -> None:
 
         write_table(target, part, overwrite)
         return
-    with atomic(target, overwrite) as temporary:
-        text = json.dumps(part, ensure_ascii=False, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    _write_json(target, part, overwrite=overwrite)
+
+
+def _write_json(target: Path, content: Any, *, overwrite: bool) -> None:
+    with atomic_text(target, overwrite) as file:
+        file.write(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def _write_note(
@@ -133,9 +136,7 @@ def _write_note(
         "drawn": drawn,
         "groups_with_fewer": short,
     }
-    with atomic(target, overwrite) as temporary:
-        text = json.dumps(noted, ensure_ascii=False, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    _write_json(target, noted, overwrite=overwrite)
 
 
 def _copy(

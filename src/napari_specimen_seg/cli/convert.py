@@ -47,12 +47,7 @@ _FORMATS = ["coco", "label-studio", "geojson", "png", "tif"]
     metavar="PATH",
     help="Folder of the results, or the file where one is made.",
 )
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="Folder of the pictures: for their names, sizes and pixel sizes.",
-)
+@options.images("Folder of the pictures: for their names, sizes and pixel sizes.")
 @options.class_map("Names and ids of the classes, instead of those in the files.")
 @click.option(
     "--objects/--classes",

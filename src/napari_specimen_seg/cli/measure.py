@@ -47,12 +47,7 @@ The pixel size comes from the label files unless it is given.
     show_default=True,
     help="What gets a row: each class, each connected part of a class, or each specimen.",
 )
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="Folder of the pictures, called like their labels: adds the mean brightness or colour.",
-)
+@options.images("Folder of the pictures, called like their labels: adds the mean brightness or colour.")
 @options.pixel_size
 @options.unit("Unit of --pixel-size (nm, um, mm, cm, m or inch); alone: the unit of the table.")
 @options.class_map()

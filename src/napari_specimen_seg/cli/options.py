@@ -44,6 +44,16 @@ output_folder = click.option(
 overwrite = click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 
 
+def images(text: str) -> Callable[[Command], Command]:
+    """Return the option for the folder of the pictures."""
+    return click.option(
+        "--images",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        metavar="DIR",
+        help=text,
+    )
+
+
 def class_map(
     text: str = "Names of the classes, instead of those in the label files.",
 ) -> Callable[[Command], Command]:

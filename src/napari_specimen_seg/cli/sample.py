@@ -59,12 +59,7 @@ table with a column "image" and any levels. The same seed gives the same picture
     metavar="S",
     help="Another one, other pictures.",
 )
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="Folder that the names of pictures are relative to; they are copied from there.",
-)
+@options.images("Folder that the names of pictures are relative to; they are copied from there.")
 @options.output_folder
 @options.overwrite
 @options.as_json

@@ -14,7 +14,7 @@ from ..core.progress import Progress, Report
 from ..evaluation.settings import EvaluateSettings
 from ..models.settings import PredictSettings
 from .dock import Dock, button, fold, heading, primary, row
-from .drawn_samples import DrawnSamples
+from .empty import EmptyState
 from .evaluate_data import EvaluateData, FolderLine
 from .evaluate_layers import Showcase
 from .evaluate_models import Competitors
@@ -64,7 +64,7 @@ class EvaluateDock(Dock):
     def _make_controls(self) -> None:
         self.data = EvaluateData(self)
         choose = ("Choose folder…", "Folder of the true labels", self.data.labels.ask)
-        self.empty = DrawnSamples(self, NOTHING, ways=(choose,), labelled=True)
+        self.empty = EmptyState(self, NOTHING, ways=(choose,), labelled=True)
         self.competitors = Competitors(self.data.other_labels, self.data.take)
         self.form = SettingsForm(EvaluateSettings)
         self.form.show_fields(EVALUATE_FIELDS)

@@ -12,7 +12,7 @@ from ..core.errors import SpecimenError
 from ..core.measurements import Per
 from .calibrate import PixelSize
 from .dock import Dock, button, heading, primary, quiet, row
-from .drawn_samples import DrawnSamples
+from .empty import EmptyState
 from .family import label_colors, labels_of
 from .layer_picker import LayerPicker
 from .levels import LevelPicker
@@ -25,7 +25,7 @@ from .paintable import PaintableOffer
 from .pictures import describe_layer, layer_path
 from .reproduce import Recipe, Reproduce
 from .results import origin_of
-from .selecting import clicks, mark_place, show_place
+from .selecting import clicks, show_place
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -80,7 +80,7 @@ class MeasureDock(Dock):
         self.copy = button("Copy", self.copy_table, "Copy the table as it is shown, for a spreadsheet")
         self.save = button("Save table…", self.save_table, "Write all measurements to a CSV file")
         self.reproduce = Reproduce(self.recipe)
-        self.empty = DrawnSamples(self, "Segment a picture, or open labels, to measure them.")
+        self.empty = EmptyState(self, "Segment a picture, or open labels, to measure them.")
 
     def _arrange(self) -> None:
         self.body.addWidget(self.empty)
@@ -169,7 +169,6 @@ class MeasureDock(Dock):
         layer.mouse_drag_callbacks.append(self._on_mouse)
 
     def _unwatch(self) -> None:
-        self._unmark()
         layer, self._watched = self._watched, None
         if layer is None:
             return
@@ -185,15 +184,10 @@ class MeasureDock(Dock):
             layer.show_selected_label = False
 
     def _forget(self) -> None:
-        self._unmark()
         self._timer.stop()
         self.view.measured = None
         for widget in self._results:
             widget.setVisible(False)
-
-    def _unmark(self) -> None:
-        if self._watched is not None and self.measured is not None:
-            mark_place(self.viewer, self._watched, self.measured, None)
 
     def _on_edit(self, event: Any = None) -> None:
         del event
@@ -255,7 +249,6 @@ class MeasureDock(Dock):
             return
         if measured.classes is None:
             measured = replace(measured, shown_colors=label_colors(layer, measured.frame["index"].to_numpy()))
-        self._unmark()
         self.view.show_measured(measured)
         self._offer_only(measured)
         for widget in self._results:
@@ -295,7 +288,6 @@ class MeasureDock(Dock):
                 layer.selected_label = value
             self.viewer.layers.selection.active = layer
             show_place(self.viewer, layer, measured, number)
-            mark_place(self.viewer, layer, measured, number)
         finally:
             self._selecting = False
 
@@ -325,7 +317,6 @@ class MeasureDock(Dock):
         if number is None:
             return
         self.table.select_row(number)
-        mark_place(self.viewer, self._watched, self.measured, number)
         value = self.measured.label_of(number)
         if value is not None:
             self._selecting = True

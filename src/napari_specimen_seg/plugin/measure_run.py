@@ -128,17 +128,6 @@ class Measured:
         """Return height and width of the object or specimen of a row, in pixels."""
         return float(self.frame["height"].iloc[row]), float(self.frame["width"].iloc[row])
 
-    def corners(self, row: int) -> NDArray[np.float64] | None:
-        """Return the corners of a box around the object of a row, (4, axes); None where labels tell it."""
-        if self.rows_are_labels or self.per == "class":
-            return None
-        top, left = (float(self.frame[name].iloc[row]) - 0.5 for name in ("bbox_top", "bbox_left"))
-        height, width = self.extent(row)
-        room = max(1.0, 0.1 * max(height, width))
-        ys, xs = (top - room, top + height + room), (left - room, left + width + room)
-        plane = self.plane_index(row)
-        return np.array([[*plane, ys[a], xs[b]] for a, b in ((0, 0), (0, 1), (1, 1), (1, 0))], np.float64)
-
     @property
     def classes(self) -> ClassMap | None:
         """The class map of the labels."""

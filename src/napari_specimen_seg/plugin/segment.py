@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from ..core.errors import ModelError, SpecimenError
 from ..models.settings import PredictSettings
 from .dock import Dock, button, heading, open_dock, primary, row
-from .drawn_samples import DrawnSamples
+from .empty import EmptyState
 from .legend import Legend
 from .memory import recall, remember
 from .model_picker import ModelPicker
@@ -79,7 +79,7 @@ class SegmentDock(Dock):
             "Save labels…", self.save_labels, "Write labels, class names and pixel size to a file"
         )
         self.reproduce = Reproduce(self.recipe)
-        self.empty = DrawnSamples(self, "Open a picture to segment it.")
+        self.empty = EmptyState(self, "Open a picture to segment it.")
 
     def _arrange(self) -> None:
         self.main = QWidget()

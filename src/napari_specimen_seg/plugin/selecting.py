@@ -13,14 +13,12 @@ if TYPE_CHECKING:
 
     from .measure_run import Measured
 
-LEAST_SEEN, COMFORTABLE = 16, 64
-"""Pixels of the screen: smaller things are enlarged, to this."""
+LEAST_SEEN, COMFORTABLE = 32, 96
+"""Pixels of the screen: smaller things are enlarged, to this.
 
-LINE = 2
-"""Pixels of the screen: how wide the box around an object is when it is drawn."""
-
-MARK = "specimen_seg_mark"
-"""In the metadata of a box around an object: the layer that the object is in."""
+No box is drawn around them: napari 0.9 crashes where a layer of shapes or points has been beside labels that
+were painted on, and all layers are removed.
+"""
 
 STILL = 3
 """A mouse that moves less than this between press and release has clicked; in pixels of the screen."""
@@ -56,52 +54,6 @@ def _come_near(camera: Any, layer: Labels, measured: Measured, number: int) -> N
     across = max(height * abs(float(layer.scale[-2])), width * abs(float(layer.scale[-1])))
     if across * camera.zoom < LEAST_SEEN:
         camera.zoom = COMFORTABLE / across
-
-
-def mark_place(viewer: Viewer, layer: Labels, measured: Measured, number: int | None) -> None:
-    """Draw a box around the object of a row, for which the layer has no label of its own.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-    layer : napari Labels layer
-    measured : Measured
-    number : int or None
-        The row of the frame; None takes the box away.
-    """
-    old = next((one for one in viewer.layers if one.metadata.get(MARK) == str(layer.unique_id)), None)
-    corners = None if number is None else measured.corners(number)
-    if corners is None:
-        if old is not None:
-            viewer.layers.remove(old)
-        return
-    width = _line_width(viewer, layer)
-    if old is not None:
-        old.data = [corners]
-        old.edge_width = [width]
-        return
-    active = viewer.layers.selection.active
-    placed = {
-        name: getattr(layer, name) for name in ("scale", "translate", "rotate", "shear", "affine", "units")
-    }
-    made = viewer.add_shapes(
-        [corners],
-        shape_type="polygon",
-        name=f"{layer.name}: chosen",
-        face_color="transparent",
-        edge_color="#ffe100",
-        edge_width=width,
-        metadata={MARK: str(layer.unique_id)},
-        **placed,
-    )
-    made.editable = False
-    viewer.layers.selection.active = active
-
-
-def _line_width(viewer: Viewer, layer: Labels) -> float:
-    """Return what `LINE` pixels of the screen are in those of the labels."""
-    camera = getattr(viewer, "scene", viewer).camera
-    return float(LINE / max(1e-9, camera.zoom * abs(float(layer.scale[-1]))))
 
 
 def clicks(layer: Labels, event: Any, chosen: Callable[[tuple[int, ...]], None]) -> Iterator[None]:

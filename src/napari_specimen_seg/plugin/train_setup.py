@@ -15,7 +15,7 @@ from ..core.temporary import temporary_folder
 from ..models.library import own_folder
 from ..training.config import TrainConfig
 from .dock import Dock, button, heading, row
-from .drawn_samples import DrawnSamples
+from .empty import EmptyState
 from .memory import recall, remember
 from .reproduce import Recipe
 from .train_data import DataPicker
@@ -37,7 +37,7 @@ NOTHING = (
 )
 
 
-class NothingYet(DrawnSamples):
+class NothingYet(EmptyState):
     """What the Train dock shows while there is nothing to learn from.
 
     Parameters

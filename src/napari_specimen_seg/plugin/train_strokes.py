@@ -17,7 +17,7 @@ from ..core.progress import Progress, Report
 from ..models.bundle import is_bundle, read_card
 from ..models.library import find_model
 from .dock import Dock, button, heading, primary, quiet, row
-from .drawn_samples import DrawnSamples
+from .empty import EmptyState
 from .layer_picker import LayerPicker
 from .legend import Legend
 from .library_events import library_events
@@ -86,7 +86,7 @@ class StrokesPanel(QWidget):
 
     def _make_controls(self) -> None:
         self.picture = LayerPicker(self._dock, may_be_drawn_on, "picture")
-        self.empty = DrawnSamples(self._dock, "Open a picture to teach a model with strokes on it.")
+        self.empty = EmptyState(self._dock, "Open a picture to teach a model with strokes on it.")
         self.start_from = StartPicker()
         self.legend = Legend()
         self.name = QLineEdit()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import WriteError
 from ..temporary import remove_left_behind
@@ -76,6 +77,13 @@ def atomic(path: str | PathLike[str], overwrite: bool = False) -> Iterator[Path]
             _unfinished.discard(temporary)
     except OSError as error:
         raise write_error(error, target) from error
+
+
+@contextmanager
+def atomic_text(path: str | PathLike[str], overwrite: bool = False) -> Iterator[TextIO]:
+    """As `atomic`, with a file open for text: UTF-8, one line end (LF) on every system."""
+    with atomic(path, overwrite) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
 
 
 def remove_unfinished() -> None:
